@@ -1,0 +1,58 @@
+/** What a developer writes: a named, versioned machine and the policies of its sessions. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { AnyStateMachine, ContextFrom, EventFromLogic, InputFrom, SnapshotFrom } from 'xstate'
+import type { Principal } from './ports.ts'
+import type { SessionId } from './session.ts'
+
+/** Input of {@link defineSession}. */
+export interface SessionConfig<M extends AnyStateMachine> {
+  /** How clients name it: a letter, then up to 63 letters, digits, `-`, `_`. */
+  readonly name: string
+  /** 1, 2, 3, …: raise it with every change that stored sessions would notice. */
+  readonly version: number
+  readonly machine: M
+  /** Checks events of clients before the machine sees them: any Standard Schema (zod, valibot, …), synchronous. */
+  readonly events?: StandardSchemaV1<unknown, EventFromLogic<M>>
+  /** Checks the input of `createSession`, and what it returns is what the machine gets. */
+  readonly input?: StandardSchemaV1<unknown, InputFrom<M>>
+  /** Lifetime in ms after the last commit; `null`: for ever. Default: the runtime's `sessionTtlMs` (1 h). */
+  readonly ttlMs?: number | null
+  /** The same once the machine has reached its end. Default: `ttlMs`. */
+  readonly doneTtlMs?: number | null
+  /** What a principal gets to see instead of the context; must be pure. Default: the context. */
+  readonly view?: (snapshot: SnapshotFrom<M>, principal: Principal | null) => unknown
+}
+
+/** A definition as the runtime holds it; made by {@link defineSession}. */
+export interface SessionDefinition<M extends AnyStateMachine = AnyStateMachine> extends SessionConfig<M> {
+  readonly kind: 'troupe.session'
+}
+
+/** A session id that remembers, for the type checker only, which definition it belongs to. */
+export type SessionIdOf<D> = SessionId & { readonly __definition?: D }
+
+export type MachineOf<D> = D extends { readonly machine: infer M extends AnyStateMachine }
+  ? M
+  : AnyStateMachine
+export type EventOf<D> = EventFromLogic<MachineOf<D>>
+export type InputOf<D> = InputFrom<MachineOf<D>>
+export type ContextOf<D> = ContextFrom<MachineOf<D>>
+
+/**
+ * Declares a kind of session. Nothing happens until the definition is given to a runtime, which checks it.
+ *
+ * @example
+ * export default defineSession({ name: 'counter', version: 1, machine: counterMachine })
+ */
+export function defineSession<const M extends AnyStateMachine>(
+  config: SessionConfig<M>,
+): SessionDefinition<M> {
+  return { ...config, kind: 'troupe.session' }
+}
+
+/** Whether a module's export is a definition, also one made by another copy of this package. */
+export function isSessionDefinition(value: unknown): value is SessionDefinition {
+  return (
+    typeof value === 'object' && value !== null && (value as { kind?: unknown }).kind === 'troupe.session'
+  )
+}

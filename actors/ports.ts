@@ -1,0 +1,234 @@
+/**
+ * The interfaces between the rooms. `persistence/` and `transport/` implement or use them and never meet;
+ * `runtime/` puts them together.
+ */
+import type { FeedMessage, EmittedEvent } from './feed-message.ts'
+import type { Epoch, EndReason, Position, SessionId, SessionRecord } from './session.ts'
+
+/** Levels of pino's interface that the rooms use. */
+export interface Logger {
+  debug(details: object, message: string): void
+  info(details: object, message: string): void
+  warn(details: object, message: string): void
+  error(details: object, message: string): void
+}
+
+/** Time for waiting (not for stamps: those are Redis'). Tests give their own. */
+export interface Clock {
+  /** Milliseconds, monotonic. */
+  now(): number
+  setTimeout(callback: () => void, ms: number): { cancel(): void }
+}
+
+/** Who a request comes from; `null`: nobody in particular. */
+export interface Principal {
+  readonly id: string
+  readonly claims?: Readonly<Record<string, unknown>>
+}
+
+// ── The store ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A sender's idempotency key, digested: `digest` of principal and key, `fingerprint` of the event. */
+export interface CommandKey {
+  readonly digest: string
+  readonly fingerprint: string
+}
+
+/** One step of a commit: makes one version, one outbox entry. */
+export interface CommittedTransition {
+  readonly kind: 'created' | 'event'
+  /** JSON text for the audit, see docs/spec.md (kind, event, from, principal, node, key). */
+  readonly audit: string
+  /** JSON text of the public state after it. */
+  readonly state: string
+  /** Remembered with the version that this transition makes. */
+  readonly key: CommandKey | null
+}
+
+/** What a process asks of the store. Each entry is answered by itself. */
+export type StoreEntry = CommitEntry | CheckEntry | EndEntry
+
+interface EntryBase {
+  readonly id: SessionId
+  /** Command keys of all events in this turn, so that a repeated one is seen before its machine is asked again. */
+  readonly keys: readonly CommandKey[]
+  /** Ask for the next turn at this session, because others were faster twice. */
+  readonly reserve: boolean
+}
+
+/** Write one or more consecutive transitions if the session is still at `base` (`null`: does not exist). */
+export interface CommitEntry extends EntryBase {
+  readonly kind: 'commit'
+  /** Number of this commit among those of this process; the same number is never used for another. */
+  readonly number: number
+  readonly base: Position | null
+  readonly machine: string
+  readonly machineVersion: number
+  /** The session's lifetimes, and which of both counts from now. */
+  readonly ttlMs: number | null
+  readonly doneTtlMs: number | null
+  readonly done: boolean
+  readonly transitions: readonly CommittedTransition[]
+  readonly internals: string
+  /** JSON text: types of the events, for the feed. */
+  readonly events: string
+  /** Emitted events with the index of their transition, for the feed. */
+  readonly emitted: readonly { readonly transition: number; readonly event: string }[]
+}
+
+/** Write nothing; tell whether the session is still at `base` (`null`: tell what is there). */
+export interface CheckEntry extends EntryBase {
+  readonly kind: 'check'
+  readonly base: Position | null
+}
+
+/** End a session as its next version: `deleted` at any position; `expired` only past its `expiresAt`. */
+export interface EndEntry extends EntryBase {
+  readonly kind: 'end'
+  readonly number: number
+  readonly reason: 'deleted' | 'expired'
+  readonly audit: string
+}
+
+export type StoreOutcome =
+  /** Written: versions `firstVersion` to `version`. */
+  | {
+      readonly kind: 'committed'
+      readonly epoch: Epoch
+      readonly firstVersion: number
+      readonly version: number
+      readonly time: number
+      readonly createdAt: number
+      readonly expiresAt: number | null
+    }
+  /** This commit number was taken before; these are its versions. */
+  | {
+      readonly kind: 'duplicate'
+      readonly epoch: Epoch
+      readonly firstVersion: number
+      readonly version: number
+      readonly record: SessionRecord | null
+    }
+  /** Command keys are known already, nothing was written. `index` counts in the entry's `keys`. */
+  | {
+      readonly kind: 'known'
+      readonly hits: readonly {
+        readonly index: number
+        readonly reused: boolean
+        readonly epoch: Epoch
+        readonly version: number
+      }[]
+      readonly record: SessionRecord | null
+    }
+  /** A check: the session is still at `base`. */
+  | { readonly kind: 'current' }
+  /** The session is elsewhere; here is what it is now. */
+  | { readonly kind: 'stale'; readonly record: SessionRecord }
+  /** There is no such session; `reason` and `position` where a tombstone tells. */
+  | { readonly kind: 'gone'; readonly reason: EndReason | null; readonly position: Position | null }
+  /** A newer version of the definition has taken the session over. */
+  | { readonly kind: 'fenced'; readonly machineVersion: number }
+  /** Another process has the turn. */
+  | { readonly kind: 'wait'; readonly ms: number }
+  /** Nothing was written, and why. `retryable`: the server refuses writes for now (memory full, read-only). */
+  | { readonly kind: 'refused'; readonly retryable: boolean; readonly message: string }
+  /** An expiry came before its time: the session lives until `expiresAt` (`null`: for ever). */
+  | { readonly kind: 'early'; readonly expiresAt: number | null }
+
+/** How entries failed when not even one outcome could be had. */
+export class StoreFailure extends Error {
+  /** `not-applied`: surely nothing was written. `unknown`: the reply was lost; ask again with the same numbers. */
+  readonly effect: 'not-applied' | 'unknown'
+  constructor(effect: 'not-applied' | 'unknown', message: string, cause?: unknown) {
+    super(message, { cause })
+    this.name = 'StoreFailure'
+    this.effect = effect
+  }
+}
+
+export interface SessionStore {
+  /** Id of this process among the writers. */
+  readonly node: string
+  /**
+   * Answers each entry by itself; one round trip (in a cluster: one per partition).
+   * @throws StoreFailure
+   */
+  execute(entries: readonly StoreEntry[]): Promise<StoreOutcome[]>
+  /** One read; `null`: no such session, or expired. @throws StoreFailure */
+  read(id: SessionId): Promise<SessionRecord | null>
+  /** Where sessions stand now; `null`: gone. One round trip. @throws StoreFailure */
+  positions(ids: readonly SessionId[]): Promise<(Position | null)[]>
+  /** Publishes to all subscribers of the session on all processes; at most once. @throws StoreFailure */
+  broadcast(id: SessionId, message: string): Promise<void>
+  /** Ids in this partition whose expiry entry is due, oldest first. @throws StoreFailure */
+  dueExpiries(partition: number, limit: number): Promise<SessionId[]>
+}
+
+// ── The feed ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Channels of sessions, as one process hears them. */
+export interface Feed {
+  /** Resolves once messages of this session surely arrive. @throws StoreFailure */
+  subscribe(id: SessionId): Promise<void>
+  unsubscribe(id: SessionId): void
+  /** Hear of every session (`onUpdate`). @throws StoreFailure */
+  subscribeAll(): Promise<void>
+  /** Set once, before the first subscription. */
+  onMessage: (message: FeedMessage) => void
+  /** Messages may have been missed: all subscribed sessions must be read again. Called once it works again. */
+  onInterrupted: () => void
+}
+
+/** Where the committing process hands its own updates, for its own subscribers. */
+export interface UpdateSink {
+  /** `origins`: connections whose reply carries this update, so that they do not get it a second time. */
+  publish(message: FeedMessage, origins: ReadonlySet<object>): void
+}
+
+// ── What transports call ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** Who calls: the principal, and the connection (any object) that will carry the reply. */
+export interface Caller {
+  readonly principal: Principal | null
+  readonly origin: object | null
+}
+
+export interface CreateRequest {
+  readonly machine: string
+  readonly id?: string | undefined
+  readonly input?: unknown
+  readonly key?: string | undefined
+  readonly ifExists?: 'error' | 'return' | undefined
+  readonly ttlMs?: number | null | undefined
+}
+
+export interface UpdateRequest {
+  readonly id: SessionId
+  readonly event: { readonly type: string; readonly [member: string]: unknown }
+  readonly key?: string | undefined
+  readonly ifVersion?: number | Position | undefined
+}
+
+export interface UpdateResult {
+  readonly outcome: 'committed' | 'unchanged' | 'duplicate'
+  /** The version that this very event made; absent when `unchanged`. */
+  readonly applied?: number
+  /** The newest state known, at or after `applied`. */
+  readonly record: SessionRecord
+}
+
+/**
+ * The five operations. Each rejects with a TroupeError. Calls for one session take effect in the order made, except
+ * that `get` and `broadcast` do not wait for updates under way: whoever promises that order waits for them first.
+ */
+export interface SessionService {
+  create(request: CreateRequest, caller: Caller): Promise<{ created: boolean; record: SessionRecord }>
+  get(id: SessionId, caller: Caller): Promise<SessionRecord | null>
+  update(request: UpdateRequest, caller: Caller): Promise<UpdateResult>
+  delete(id: SessionId, caller: Caller): Promise<boolean>
+  broadcast(id: SessionId, message: unknown, caller: Caller): Promise<void>
+  /** JSON text of the view of a record as this principal may see it. */
+  encodeView(record: SessionRecord, principal: Principal | null): string
+}
+
+export type { EmittedEvent, FeedMessage }

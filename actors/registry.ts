@@ -1,0 +1,120 @@
+/** The definitions that a process serves, checked once when they are registered. */
+import type { AnyStateMachine } from 'xstate'
+import { isSessionDefinition } from './define-session.ts'
+import type { SessionDefinition } from './define-session.ts'
+import { TroupeError } from './errors.ts'
+import { Kernel } from './kernel.ts'
+
+const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
+
+export class Registry {
+  readonly #versions = new Map<string, Map<number, Kernel>>()
+  readonly #newest = new Map<string, Kernel>()
+  readonly #log: (details: object, message: string) => void
+
+  /** @param log receives what machines say with XState's `log` action */
+  constructor(log: (details: object, message: string) => void = () => undefined) {
+    this.#log = log
+  }
+
+  /** @throws Error with name and reason if the definition cannot work, or is registered already */
+  register(candidate: unknown): void {
+    const definition = checkDefinition(candidate)
+    const { name, version } = definition
+    const versions = this.#versions.get(name) ?? new Map<number, Kernel>()
+    if (versions.has(version)) throw new Error(`definition "${name}" version ${version} is registered twice`)
+    const kernel = new Kernel(definition, (...parts) =>
+      this.#log({ machine: name, version }, parts.map(String).join(' ')),
+    )
+    versions.set(version, kernel)
+    this.#versions.set(name, versions)
+    if (version >= (this.#newest.get(name)?.definition.version ?? 0)) this.#newest.set(name, kernel)
+  }
+
+  names(): string[] {
+    return [...this.#versions.keys()]
+  }
+
+  /** The kernel that new sessions get. @throws TroupeError `unknown_machine` */
+  newest(name: string): Kernel {
+    const kernel = this.#newest.get(name)
+    if (kernel === undefined) {
+      const known = this.names().join(', ')
+      throw new TroupeError('unknown_machine', `no definition "${name}" is served here; there are: ${known}`)
+    }
+    return kernel
+  }
+
+  /** The kernel that a stored session belongs to. @throws TroupeError `unknown_machine_version` */
+  kernelOf(session: { readonly machine: string; readonly machineVersion: number }): Kernel {
+    const kernel = this.#versions.get(session.machine)?.get(session.machineVersion)
+    if (kernel === undefined) {
+      throw new TroupeError(
+        'unknown_machine_version',
+        `the session belongs to "${session.machine}" version ${session.machineVersion}, which is not served here`,
+      )
+    }
+    return kernel
+  }
+}
+
+function checkDefinition(candidate: unknown): SessionDefinition {
+  if (!isSessionDefinition(candidate))
+    throw new Error('is not a definition: make it with defineSession({ name, version, machine })')
+  const { name, version, machine, ttlMs, doneTtlMs } = candidate
+  if (typeof name !== 'string' || !NAME.test(name)) {
+    throw new Error(`name ${JSON.stringify(name)}: must be a letter and up to 63 letters, digits, "-", "_"`)
+  }
+  const refuse = (reason: string): never => {
+    throw new Error(`definition "${name}": ${reason}`)
+  }
+  if (!Number.isSafeInteger(version) || version < 1)
+    refuse(`version ${String(version)} must be a positive integer`)
+  if (!isMachine(machine))
+    refuse('machine must come from XState 5: createMachine(…) or setup(…).createMachine(…)')
+  for (const [option, ms] of Object.entries({ ttlMs, doneTtlMs })) {
+    if (ms !== undefined && ms !== null && !(Number.isSafeInteger(ms) && ms > 0)) {
+      refuse(`${option} must be a positive number of milliseconds, or null for no limit`)
+    }
+  }
+  for (const option of ['events', 'input'] as const) {
+    const schema: unknown = candidate[option]
+    if (schema !== undefined && !hasStandardSchema(schema)) {
+      refuse(`${option} must be a Standard Schema (zod, valibot, ArkType, …)`)
+    }
+  }
+  const unsupported = findUnsupported(machine.config)
+  if (unsupported !== null) refuse(unsupported)
+  return candidate
+}
+
+function isMachine(value: unknown): value is AnyStateMachine {
+  const machine = value as
+    { transition?: unknown; restoreSnapshot?: unknown; config?: unknown } | null | undefined
+  return (
+    typeof machine?.transition === 'function' &&
+    typeof machine.restoreSnapshot === 'function' &&
+    typeof machine.config === 'object'
+  )
+}
+
+function hasStandardSchema(value: unknown): boolean {
+  const schema = value as { '~standard'?: { validate?: unknown } } | null
+  return typeof schema?.['~standard']?.validate === 'function'
+}
+
+interface NodeConfig {
+  readonly after?: unknown
+  readonly invoke?: unknown
+  readonly states?: Readonly<Record<string, NodeConfig>> | undefined
+}
+
+function findUnsupported(node: NodeConfig, path = '(root)'): string | null {
+  if (node.after !== undefined) return `state ${path} has "after"; timers are not available yet`
+  if (node.invoke !== undefined) return `state ${path} has "invoke"; invocations are not available yet`
+  for (const [key, child] of Object.entries(node.states ?? {})) {
+    const found = findUnsupported(child, path === '(root)' ? key : `${path}.${key}`)
+    if (found !== null) return found
+  }
+  return null
+}

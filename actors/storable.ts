@@ -1,0 +1,48 @@
+/**
+ * What JSON would change silently must not get into a record: the machine that goes on from the record would be
+ * another than the one that made it.
+ */
+
+/** @returns where the value holds something that JSON does not keep (`items[2].at: a Date`), or `null`. */
+export function findUnstorable(value: unknown, path = ''): string | null {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return null
+    case 'number':
+      return Number.isFinite(value) ? null : at(path, String(value))
+    case 'object':
+      return value === null ? null : findInObject(value, path, [])
+    default:
+      return at(path, `a ${typeof value}`)
+  }
+}
+
+function findInObject(value: object, path: string, above: object[]): string | null {
+  if (above.includes(value)) return at(path, 'a cycle')
+  const prototype: unknown = Object.getPrototypeOf(value)
+  const isArray = Array.isArray(value)
+  if (!isArray && prototype !== Object.prototype && prototype !== null) {
+    return at(path, `a ${value.constructor.name || 'class instance'}`)
+  }
+  above.push(value)
+  for (const key in value) {
+    const member = (value as Record<string, unknown>)[key]
+    if (typeof member === 'string' || typeof member === 'boolean' || member === null) continue
+    if (typeof member === 'number' && Number.isFinite(member)) continue
+    // JSON leaves such a member out, which is what it means in an object; in an array it would become null.
+    if (member === undefined && !isArray) continue
+    const memberPath = isArray ? `${path}[${key}]` : path === '' ? key : `${path}.${key}`
+    const found =
+      typeof member === 'object'
+        ? findInObject(member as object, memberPath, above)
+        : findUnstorable(member, memberPath)
+    if (found !== null) return found
+  }
+  above.pop()
+  return null
+}
+
+function at(path: string, what: string): string {
+  return `${path === '' ? '(root)' : path}: ${what}`
+}

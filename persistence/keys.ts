@@ -1,0 +1,56 @@
+/** The one place where keys and channels are named. All of a session's lie in the slot of its partition's tag. */
+import { PARTITIONS, partitionOf, partitionTags } from '../actors/partitions.ts'
+import type { SessionId } from '../actors/session.ts'
+
+export class Keys {
+  /** How this prefix's data is laid out; a process that differs refuses to start. */
+  readonly layout: string
+  /** `<prefix>:{<tag>}:`, one a partition; `commit.lua` builds channel names from it. */
+  readonly bases: readonly string[]
+
+  constructor(prefix: string) {
+    this.layout = `${prefix}:layout`
+    this.bases = partitionTags.map((tag) => `${prefix}:{${tag}}:`)
+  }
+
+  base(partition: number): string {
+    const base = this.bases[partition]
+    if (base === undefined) throw new RangeError(`partition ${partition} is not in 0 to ${PARTITIONS - 1}`)
+    return base
+  }
+
+  /** The record or, for a while after its end, the tombstone. */
+  session(id: SessionId): string {
+    return `${this.base(partitionOf(id))}session:${id}`
+  }
+
+  /** Command keys that were committed lately. */
+  commandKeys(id: SessionId): string {
+    return `${this.base(partitionOf(id))}keys:${id}`
+  }
+
+  /** Sorted set: `x:<id>` by the time when the session may have expired. */
+  timers(partition: number): string {
+    return `${this.base(partition)}timers`
+  }
+
+  /** Stream of committed transitions that PostgreSQL does not hold yet. */
+  outbox(partition: number): string {
+    return `${this.base(partition)}outbox`
+  }
+
+  /** Hash: what is known of the partition's server. */
+  home(partition: number): string {
+    return `${this.base(partition)}home`
+  }
+
+  /** Sharded channel of one session. */
+  channel(id: SessionId): string {
+    return `${this.base(partitionOf(id))}feed:${id}`
+  }
+
+  /** Sharded channel of all sessions of a partition. */
+  partitionChannel(partition: number): string {
+    return `${this.base(partition)}feed`
+  }
+}

@@ -1,0 +1,129 @@
+/** A turn's events applied to one state of the session: computed, not yet proven, and as the store is to get it. */
+import { TroupeError } from '../../actors/errors.ts'
+import type { Kernel } from '../../actors/kernel.ts'
+import type { AnyMachineSnapshot, Plan } from '../../actors/plan.ts'
+import type { CommandKey, StoreEntry } from '../../actors/ports.ts'
+import type { SessionId, SessionRecord } from '../../actors/session.ts'
+import { auditOfEvent } from './audit-text.ts'
+import type { HostParts } from './host-parts.ts'
+import type { UpdateItem } from './requests.ts'
+import type { WarmSession } from './warm-sessions.ts'
+
+/** What became of one event, as computed and not yet proven. */
+export type Verdict =
+  | { readonly kind: 'plan'; readonly plan: Plan; readonly event: string }
+  | { readonly kind: 'unchanged' }
+  | { readonly kind: 'refused'; readonly error: unknown }
+
+/** One pass of the items over one state of the session. */
+export interface Attempt {
+  readonly base: SessionRecord
+  readonly verdicts: readonly Verdict[]
+  /** The plans among the verdicts, in order. */
+  readonly steps: readonly { readonly item: UpdateItem; readonly plan: Plan; readonly event: string }[]
+  readonly snapshot: AnyMachineSnapshot | null
+}
+
+export function compute(parts: HostParts, known: WarmSession, items: readonly UpdateItem[]): Attempt {
+  const { record } = known
+  let kernel: Kernel
+  try {
+    kernel = parts.registry.kernelOf(record)
+    known.snapshot ??= kernel.restore(record)
+  } catch (error) {
+    return {
+      base: record,
+      verdicts: items.map(() => ({ kind: 'refused', error })),
+      steps: [],
+      snapshot: null,
+    }
+  }
+  let snapshot = known.snapshot
+  const steps: { item: UpdateItem; plan: Plan; event: string }[] = []
+  const verdicts = items.map((item): Verdict => {
+    try {
+      checkVersion(item, record, record.version + steps.length)
+      const admitted = kernel.admit(item.request.event)
+      const plan = kernel.transition(snapshot, admitted)
+      if (plan === null) return { kind: 'unchanged' }
+      const size = plan.state.length + plan.internals.length
+      if (size > parts.limits.maxSessionBytes) {
+        throw new TroupeError(
+          'too_large',
+          `the session would take ${size} bytes, the limit is ${parts.limits.maxSessionBytes}`,
+        )
+      }
+      const event = admitted === item.request.event ? item.event : JSON.stringify(admitted)
+      snapshot = plan.snapshot
+      steps.push({ item, plan, event })
+      return { kind: 'plan', plan, event }
+    } catch (error) {
+      return { kind: 'refused', error }
+    }
+  })
+  return { base: record, verdicts, steps, snapshot }
+}
+
+/** @throws TroupeError `version_conflict` */
+function checkVersion({ request: { ifVersion } }: UpdateItem, base: SessionRecord, version: number): void {
+  if (ifVersion === undefined) return
+  const wanted = typeof ifVersion === 'number' ? { epoch: base.epoch, version: ifVersion } : ifVersion
+  if (wanted.epoch === base.epoch && wanted.version === version) return
+  throw new TroupeError('version_conflict', `the session is at version ${version} of epoch ${base.epoch}`, {
+    details: { epoch: base.epoch, version },
+  })
+}
+
+export function entryOf(
+  parts: HostParts,
+  id: SessionId,
+  attempt: Attempt | null,
+  items: readonly UpdateItem[],
+  reserve: boolean,
+): StoreEntry {
+  const keys = items.map(({ key }) => key).filter((key): key is CommandKey => key !== null)
+  const last = attempt?.steps.at(-1)
+  if (attempt === null || last === undefined)
+    return { kind: 'check', id, keys, reserve, base: attempt?.base ?? null }
+  const { base, steps } = attempt
+  return {
+    kind: 'commit',
+    id,
+    keys,
+    reserve,
+    number: parts.nextNumber(),
+    base,
+    machine: base.machine,
+    machineVersion: base.machineVersion,
+    ttlMs: base.ttlMs,
+    doneTtlMs: base.doneTtlMs,
+    done: last.plan.status !== 'active',
+    transitions: steps.map(({ item, plan, event }) => ({
+      kind: 'event',
+      audit: auditOfEvent(
+        {
+          machine: base.machine,
+          machineVersion: base.machineVersion,
+          node: parts.store.node,
+          principal: item.caller.principal,
+          key: item.request.key,
+        },
+        event,
+        plan,
+      ),
+      state: plan.state,
+      key: item.key,
+    })),
+    internals: last.plan.internals,
+    events: typesOf(attempt),
+    emitted: emittedBy(attempt),
+  }
+}
+
+export function typesOf({ steps }: Attempt): string {
+  return JSON.stringify(steps.map(({ item }) => item.request.event.type))
+}
+
+export function emittedBy({ steps }: Attempt): { transition: number; event: string }[] {
+  return steps.flatMap(({ plan }, transition) => plan.emitted.map((event) => ({ transition, event })))
+}

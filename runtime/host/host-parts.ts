@@ -1,0 +1,28 @@
+import type { Clock, Logger, SessionStore, UpdateSink } from '../../actors/ports.ts'
+import type { Registry } from '../../actors/registry.ts'
+import type { SessionId } from '../../actors/session.ts'
+import type { Committer } from './committer.ts'
+import type { WarmSessions } from './warm-sessions.ts'
+
+export interface HostLimits {
+  /** Bytes of a session's record (JSON text, in UTF-16 units). */
+  readonly maxSessionBytes: number
+  /** Bytes of an event, input or broadcast. */
+  readonly maxEventBytes: number
+}
+
+/** What the turns of a mailbox work with. */
+export interface HostParts {
+  readonly store: SessionStore
+  readonly committer: Committer
+  readonly registry: Registry
+  readonly warm: WarmSessions
+  readonly sink: UpdateSink
+  readonly clock: Clock
+  readonly log: Logger
+  readonly limits: HostLimits
+  /** The next commit number of this process. */
+  nextNumber(): number
+  /** Something of this session was written to its outbox. */
+  onCommitted(id: SessionId): void
+}

@@ -1,0 +1,151 @@
+/** The turns that begin and end a session. */
+import { TroupeError } from '../../actors/errors.ts'
+import type { Plan } from '../../actors/plan.ts'
+import type { CommitEntry, EndEntry, StoreOutcome } from '../../actors/ports.ts'
+import type { SessionId, SessionRecord } from '../../actors/session.ts'
+import { auditOfCreation, auditOfDeletion } from './audit-text.ts'
+import { runEffects } from './effects.ts'
+import type { HostParts } from './host-parts.ts'
+import { notFound, unexpected } from './outcome-errors.ts'
+import type { CreateItem, DeleteItem } from './requests.ts'
+
+export async function takeCreateTurn(parts: HostParts, id: SessionId, item: CreateItem): Promise<void> {
+  const plan = item.kernel.initial(item.input)
+  const size = plan.state.length + plan.internals.length
+  if (size > parts.limits.maxSessionBytes) {
+    throw new TroupeError(
+      'too_large',
+      `the session would take ${size} bytes, the limit is ${parts.limits.maxSessionBytes}`,
+    )
+  }
+  const entry = creationEntry(parts, id, item, plan)
+  const outcome = await parts.committer.submit(entry)
+  switch (outcome.kind) {
+    case 'committed':
+    case 'duplicate': {
+      const record = createdRecord(parts, entry, plan, outcome)
+      parts.warm.set({ record, snapshot: plan.snapshot })
+      const emitted = plan.emitted.map((event) => ({ version: 1, event }))
+      const { events } = entry
+      const { node } = parts.store
+      const origins = new Set(item.caller.origin === null ? [] : [item.caller.origin])
+      parts.sink.publish({ kind: 'updated', id, node, baseVersion: 0, record, events, emitted }, origins)
+      item.resolve({ created: true, record })
+      runEffects(plan.effects, record, parts.log)
+      parts.onCommitted(id)
+      return
+    }
+    case 'known':
+      if (outcome.hits.some(({ reused }) => reused)) {
+        throw new TroupeError(
+          'key_reused',
+          `key ${JSON.stringify(item.keyText)} was used for another request`,
+        )
+      }
+      if (outcome.record === null) throw notFound(id, 'it has ended since it was created with this key')
+      item.resolve({ created: true, record: outcome.record })
+      return
+    case 'stale': {
+      const { record } = outcome
+      if (item.ifExists === 'error') {
+        throw new TroupeError('session_exists', `there is a session "${id}" already`, {
+          details: { epoch: record.epoch, version: record.version },
+        })
+      }
+      if (record.machine !== item.kernel.definition.name) {
+        throw new TroupeError('session_exists', `session "${id}" exists, as a "${record.machine}"`)
+      }
+      item.resolve({ created: false, record })
+      return
+    }
+    default:
+      throw unexpected(id, outcome)
+  }
+}
+
+export async function takeDeleteTurn(parts: HostParts, id: SessionId, item: DeleteItem): Promise<void> {
+  const known = parts.warm.get(id)?.record
+  const entry: EndEntry = {
+    kind: 'end',
+    id,
+    keys: [],
+    reserve: false,
+    number: parts.nextNumber(),
+    reason: 'deleted',
+    audit: auditOfDeletion({
+      machine: known?.machine ?? '',
+      machineVersion: known?.machineVersion ?? 0,
+      node: parts.store.node,
+      principal: item.caller.principal,
+    }),
+  }
+  const outcome = await parts.committer.submit(entry)
+  parts.warm.delete(id)
+  switch (outcome.kind) {
+    case 'committed':
+    case 'duplicate': {
+      const position = { epoch: outcome.epoch, version: outcome.version }
+      const origins = new Set(item.caller.origin === null ? [] : [item.caller.origin])
+      parts.sink.publish({ kind: 'ended', id, position, reason: 'deleted' }, origins)
+      item.resolve(true)
+      parts.onCommitted(id)
+      return
+    }
+    case 'gone':
+      item.resolve(false)
+      return
+    default:
+      throw unexpected(id, outcome)
+  }
+}
+
+function creationEntry(parts: HostParts, id: SessionId, item: CreateItem, plan: Plan): CommitEntry {
+  const { name, version } = item.kernel.definition
+  const { node } = parts.store
+  const { principal } = item.caller
+  const about = { machine: name, machineVersion: version, node, principal, key: item.keyText }
+  return {
+    kind: 'commit',
+    id,
+    keys: item.key === null ? [] : [item.key],
+    reserve: false,
+    number: parts.nextNumber(),
+    base: null,
+    machine: name,
+    machineVersion: version,
+    ttlMs: item.ttlMs,
+    doneTtlMs: item.doneTtlMs,
+    done: plan.status !== 'active',
+    transitions: [
+      { kind: 'created', audit: auditOfCreation(about, item.input), state: plan.state, key: item.key },
+    ],
+    internals: plan.internals,
+    events: '[]',
+    emitted: plan.emitted.map((event) => ({ transition: 0, event })),
+  }
+}
+
+function createdRecord(
+  parts: HostParts,
+  entry: CommitEntry,
+  plan: Plan,
+  outcome: Extract<StoreOutcome, { kind: 'committed' | 'duplicate' }>,
+): SessionRecord {
+  if (outcome.kind === 'duplicate' && outcome.record !== null) return outcome.record
+  const times = outcome.kind === 'committed' ? outcome : { time: 0, createdAt: 0, expiresAt: null }
+  return {
+    id: entry.id,
+    epoch: outcome.epoch,
+    version: outcome.version,
+    commitId: `${parts.store.node}-${entry.number}`,
+    machine: entry.machine,
+    machineVersion: entry.machineVersion,
+    createdAt: times.createdAt,
+    updatedAt: times.time,
+    expiresAt: times.expiresAt,
+    ttlMs: entry.ttlMs,
+    doneTtlMs: entry.doneTtlMs,
+    state: plan.state,
+    internals: plan.internals,
+  }
+}

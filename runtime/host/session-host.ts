@@ -1,0 +1,248 @@
+/** The actors of this process: one mailbox a session, and the five operations on top (design: docs/architecture.md). */
+import { randomUUID } from 'node:crypto'
+import { TroupeError } from '../../actors/errors.ts'
+import type {
+  Caller,
+  Clock,
+  CreateRequest,
+  Logger,
+  SessionService,
+  SessionStore,
+} from '../../actors/ports.ts'
+import type { Principal, UpdateRequest, UpdateResult, UpdateSink } from '../../actors/ports.ts'
+import type { Registry } from '../../actors/registry.ts'
+import { parseSessionId } from '../../actors/session.ts'
+import type { SessionId, SessionRecord } from '../../actors/session.ts'
+import { sleep } from '../clock.ts'
+import { commandKey, idFromKey } from './command-keys.ts'
+import { Committer } from './committer.ts'
+import type { HostLimits, HostParts } from './host-parts.ts'
+import { takeCreateTurn, takeDeleteTurn } from './life-turns.ts'
+import { Mailbox } from './mailbox.ts'
+import { failureError } from './outcome-errors.ts'
+import type { Item } from './requests.ts'
+import { takeUpdateTurn } from './update-turn.ts'
+import { WarmSessions } from './warm-sessions.ts'
+
+/** Events of one session that are committed together at most, and that may wait for their turn. */
+const MAX_TURN = 64
+const MAX_WAITING = 1000
+const DRAIN_POLL_MS = 10
+
+export interface SessionHostOptions extends HostLimits {
+  readonly store: SessionStore
+  readonly registry: Registry
+  readonly sink: UpdateSink
+  readonly clock: Clock
+  readonly log: Logger
+  readonly warmSessions: number
+  readonly sessionTtlMs: number | null
+  /** Called after each commit, with the session it wrote; must return at once. */
+  readonly onCommitted: (id: SessionId) => void
+}
+
+export class SessionHost implements SessionService {
+  readonly #parts: HostParts
+  readonly #sessionTtlMs: number | null
+  readonly #mailboxes = new Map<SessionId, Mailbox<Item>>()
+  #numbers = 0
+  #isDraining = false
+
+  constructor(options: SessionHostOptions) {
+    const { store, registry, sink, clock, log, onCommitted } = options
+    this.#sessionTtlMs = options.sessionTtlMs
+    this.#parts = {
+      store,
+      registry,
+      sink,
+      clock,
+      log,
+      onCommitted,
+      committer: new Committer(store, clock, log),
+      warm: new WarmSessions(options.warmSessions),
+      limits: { maxSessionBytes: options.maxSessionBytes, maxEventBytes: options.maxEventBytes },
+      nextNumber: () => ++this.#numbers,
+    }
+  }
+
+  async create(request: CreateRequest, caller: Caller): Promise<{ created: boolean; record: SessionRecord }> {
+    this.#admit()
+    const { machine, input, key } = request
+    const kernel = this.#parts.registry.newest(machine)
+    const inputText = input === undefined ? '' : JSON.stringify(input)
+    this.#checkSize(inputText, 'input')
+    const { definition } = kernel
+    const ttlMs = firstDefined(request.ttlMs, definition.ttlMs, this.#sessionTtlMs)
+    const id = creationId(request, caller.principal)
+    return this.#wait(id, {
+      kind: 'create',
+      caller,
+      kernel,
+      input,
+      ttlMs,
+      doneTtlMs: firstDefined(definition.doneTtlMs, ttlMs),
+      // The id of a session that was created with nothing but a key is known to its creator alone.
+      ifExists: request.ifExists ?? (request.id === undefined && key !== undefined ? 'return' : 'error'),
+      keyText: key,
+      key: key === undefined ? null : commandKey(caller.principal, key, { machine, input }),
+    })
+  }
+
+  async get(id: SessionId): Promise<SessionRecord | null> {
+    try {
+      return await this.#parts.store.read(id)
+    } catch (error) {
+      throw readError(error)
+    }
+  }
+
+  async update(request: UpdateRequest, caller: Caller): Promise<UpdateResult> {
+    this.#admit()
+    const event = JSON.stringify(request.event)
+    this.#checkSize(event, 'event')
+    const key = request.key === undefined ? null : commandKey(caller.principal, request.key, request.event)
+    return this.#wait(request.id, { kind: 'update', caller, request, event, key })
+  }
+
+  async delete(id: SessionId, caller: Caller): Promise<boolean> {
+    this.#admit()
+    return this.#wait(id, { kind: 'delete', caller })
+  }
+
+  async broadcast(id: SessionId, message: unknown): Promise<void> {
+    this.#admit()
+    const text = JSON.stringify(message) as string | undefined
+    if (text === undefined)
+      throw new TroupeError('invalid_params', 'the message must be something that JSON can hold')
+    this.#checkSize(text, 'message')
+    try {
+      await this.#parts.store.broadcast(id, text)
+    } catch (error) {
+      throw readError(error)
+    }
+  }
+
+  encodeView(record: SessionRecord, principal: Principal | null): string {
+    return this.#parts.registry.kernelOf(record).encodeView(record, principal)
+  }
+
+  /** Another process has committed. */
+  observe(record: SessionRecord): void {
+    this.#parts.warm.observe(record)
+  }
+
+  /** Ends a session whose time is over; nothing happens if it is not. */
+  async expire(id: SessionId): Promise<void> {
+    const { committer, warm } = this.#parts
+    const number = this.#parts.nextNumber()
+    const outcome = await committer.submit({
+      kind: 'end',
+      id,
+      keys: [],
+      reserve: false,
+      number,
+      reason: 'expired',
+      audit: '',
+    })
+    if (outcome.kind !== 'committed') return
+    warm.delete(id)
+    const position = { epoch: outcome.epoch, version: outcome.version }
+    this.#parts.sink.publish({ kind: 'ended', id, position, reason: 'expired' }, new Set())
+    this.#parts.onCommitted(id)
+  }
+
+  /** Refuses new work and resolves once all mailboxes are empty, or after `deadlineMs`. @returns what was left over */
+  async drain(deadlineMs: number): Promise<number> {
+    this.#isDraining = true
+    const { clock } = this.#parts
+    const deadline = clock.now() + deadlineMs
+    while (this.#mailboxes.size > 0 && clock.now() < deadline) await sleep(clock, DRAIN_POLL_MS)
+    return this.#mailboxes.size
+  }
+
+  #admit(): void {
+    if (this.#isDraining)
+      throw new TroupeError('draining', 'this process is about to leave; reconnect and send it again')
+  }
+
+  #checkSize(text: string, what: string): void {
+    const limit = this.#parts.limits.maxEventBytes
+    if (text.length > limit)
+      throw new TroupeError('too_large', `the ${what} has ${text.length} bytes, the limit is ${limit}`)
+  }
+
+  #wait<Result>(
+    id: SessionId,
+    item: DistributiveOmit<Extract<Item, { resolve(result: Result): void }>, 'resolve' | 'reject'>,
+  ): Promise<Result> {
+    return new Promise<Result>((resolve, reject) => {
+      const mailbox = this.#mailbox(id)
+      if (mailbox.length >= MAX_WAITING) {
+        reject(new TroupeError('contention', `${MAX_WAITING} requests wait for session "${id}" here already`))
+        return
+      }
+      mailbox.push({ ...item, resolve, reject } as unknown as Item)
+    })
+  }
+
+  #mailbox(id: SessionId): Mailbox<Item> {
+    let mailbox = this.#mailboxes.get(id)
+    if (mailbox === undefined) {
+      const whenEmpty = (): void => void this.#mailboxes.delete(id)
+      mailbox = new Mailbox<Item>((items) => this.#takeTurn(id, items), fitsTurn, whenEmpty)
+      this.#mailboxes.set(id, mailbox)
+    }
+    return mailbox
+  }
+
+  async #takeTurn(id: SessionId, items: readonly Item[]): Promise<void> {
+    const [first] = items
+    try {
+      if (first?.kind === 'create') await takeCreateTurn(this.#parts, id, first)
+      else if (first?.kind === 'delete') await takeDeleteTurn(this.#parts, id, first)
+      else
+        await takeUpdateTurn(
+          this.#parts,
+          id,
+          items.filter((item) => item.kind === 'update'),
+        )
+    } catch (error) {
+      const refusal = failureError(error)
+      // What became of it is not known: what is held here may be behind.
+      if (!(refusal instanceof TroupeError) || refusal.code === 'timeout') this.#parts.warm.delete(id)
+      if (!(refusal instanceof TroupeError)) this.#parts.log.error({ id, error: refusal }, 'a turn failed')
+      for (const item of items) item.reject(refusal)
+    }
+  }
+}
+
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
+
+/** Updates go together; two with the same key do not, so that the second is seen to be a repetition. */
+function fitsTurn(turn: readonly Item[], next: Item): boolean {
+  if (next.kind !== 'update' || turn[0]?.kind !== 'update' || turn.length >= MAX_TURN) return false
+  const digest = next.key?.digest
+  return digest === undefined || !turn.some((item) => item.kind === 'update' && item.key?.digest === digest)
+}
+
+function creationId({ id, key }: CreateRequest, principal: Principal | null): SessionId {
+  const text = id ?? (key === undefined ? randomUUID() : idFromKey(principal, key))
+  const parsed = parseSessionId(text)
+  if (parsed !== null) return parsed
+  throw new TroupeError(
+    'invalid_params',
+    'id: must be 1 to 128 letters, digits or _ . : @ ~ -, and begin with a letter or digit',
+  )
+}
+
+function firstDefined<T>(...values: (T | undefined)[]): T {
+  return values.find((value) => value !== undefined) as T
+}
+
+/** A read has no effect to be unknown about. */
+function readError(error: unknown): unknown {
+  const refusal = failureError(error)
+  return refusal instanceof TroupeError && refusal.code === 'timeout'
+    ? new TroupeError('unavailable', 'Redis did not answer in time', { cause: error })
+    : refusal
+}
