@@ -114,6 +114,11 @@ export class Kernel {
     }
   }
 
+  /** Whether principals may see different things. */
+  get hasView(): boolean {
+    return this.definition.view !== undefined
+  }
+
   /** JSON text of what a principal sees of a record. @throws TroupeError `internal` if the view throws */
   encodeView(record: SessionRecord, principal: Principal | null): string {
     const { view } = this.definition

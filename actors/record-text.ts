@@ -1,33 +1,24 @@
 /**
- * A record as text: `<header>\n<state>\n<internals>`. The header is a small JSON object that `commit.lua` reads and
- * writes; the other two lines are copied untouched. JSON text holds no line feed, so lines need no escaping.
+ * A record as text: `<header>\n<state>\n<internals>`. The header is words in a fixed order that `commit.lua` reads and
+ * writes at each commit; the other two lines are JSON text and copied untouched. JSON text holds no line feed, so lines
+ * need no escaping.
+ *
+ * Header: `1` (the format), epoch, version, commit id, machine, machine version, created, updated, expires (ms, 0:
+ * never), ttl, ttl when done (ms, 0: unlimited), done (0|1), reservation (`<node>:<until>` or `-`), writers
+ * (`;<node>:<commit number>:<first version>:<last version>:<time>:<epoch>`… or `-`).
+ * Tombstone, for a while after a session's end: `1t`, epoch, version, commit id, reason, writers; no further lines.
  */
 import type { Position, SessionId, SessionRecord } from './session.ts'
 
 /** Format of records. A record of another format is refused, never guessed at. */
 export const RECORD_FORMAT = 1
 
-/** Short names keep the header small: it is decoded by the script at every commit. */
-interface Header {
-  /** format */ f: number
-  /** epoch */ e: string
-  /** version */ v: number
-  /** commit id */ c: string
-  /** machine */ m: string
-  /** machine version */ mv: number
-  /** created, updated, expires (0: never), in ms */ ca: number
-  ua: number
-  xa: number
-  /** ttl while active and when done, in ms (0: unlimited) */ tl: number
-  dt: number
-}
-
-const POSITION = /^\{"e":"(\d+)","v":(\d+),/
-
 /** How many characters of a record {@link parsePosition} needs. */
 export const POSITION_LENGTH = 64
 
-/** The position of a record from its first characters; `null` if they are not those of a record or tombstone. */
+const POSITION = /^1t? (\d+) (\d+) /
+
+/** The position of a record or tombstone from its first characters; `null` if they are of neither. */
 export function parsePosition(start: string): Position | null {
   const found = POSITION.exec(start)
   return found === null ? null : { epoch: found[1] ?? '', version: Number(found[2]) }
@@ -38,20 +29,21 @@ export function parseRecord(id: SessionId, text: string): SessionRecord | null {
   const first = text.indexOf('\n')
   const second = text.indexOf('\n', first + 1)
   if (first < 0 || second < 0) return null
-  const header = JSON.parse(text.slice(0, first)) as Header
-  if (header.f !== RECORD_FORMAT) return null
+  const words = text.slice(0, first).split(' ')
+  if (words[0] !== String(RECORD_FORMAT)) return null
+  const [, epoch, version, commitId, machine, machineVersion, created, updated, expires, ttl, doneTtl] = words
   return {
     id,
-    epoch: header.e,
-    version: header.v,
-    commitId: header.c,
-    machine: header.m,
-    machineVersion: header.mv,
-    createdAt: header.ca,
-    updatedAt: header.ua,
-    expiresAt: header.xa || null,
-    ttlMs: header.tl || null,
-    doneTtlMs: header.dt || null,
+    epoch: epoch ?? '',
+    version: Number(version),
+    commitId: commitId ?? '',
+    machine: machine ?? '',
+    machineVersion: Number(machineVersion),
+    createdAt: Number(created),
+    updatedAt: Number(updated),
+    expiresAt: Number(expires) || null,
+    ttlMs: Number(ttl) || null,
+    doneTtlMs: Number(doneTtl) || null,
     state: text.slice(first + 1, second),
     internals: text.slice(second + 1),
   }

@@ -34,7 +34,10 @@ export async function checkRedis(url: string): Promise<RedisFacts> {
     await redis.connect()
     const info = await readInfo(redis, at)
     await redis.eval('return 1', 0)
-    return judge(info, at)
+    const facts = judge(info, at)
+    // A refused SELECT of the URL's database is only told as an event; commands then go to database 0.
+    if (failure !== null) throw failure
+    return facts
   } catch (error) {
     if (error instanceof UnfitServer) throw new Error(error.message)
     throw new Error(explain((failure ?? error) as Error & { code?: string }, at), { cause: error })
@@ -88,7 +91,10 @@ function judge(info: Map<string, string>, at: string): RedisFacts {
 
 function explain(error: Error & { code?: string }, at: string): string {
   const { message, code = '' } = error
-  if (/^(WRONGPASS|NOAUTH)|invalid password|without any password/.test(message)) {
+  if (message.startsWith('NOAUTH')) {
+    return `${at} wants a password: put it into REDIS_URL (redis://user:password@host:port).`
+  }
+  if (/^WRONGPASS|invalid password|without any password/.test(message)) {
     return `${at} refuses the password: check user and password in REDIS_URL (redis://user:password@host:port).`
   }
   if (message.startsWith('NOPERM')) {
@@ -97,7 +103,10 @@ function explain(error: Error & { code?: string }, at: string): string {
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
     return `${at} cannot be found (no such host): check REDIS_URL.`
   }
-  if (/Protocol error/i.test(message)) {
+  if (/DB index/i.test(message)) {
+    return `${at}: the server has no database of that number: change the number at the end of REDIS_URL.`
+  }
+  if (/Protocol error|RESP type|Connection is closed/i.test(message)) {
     return `${at} does not speak Redis' protocol: check the port in REDIS_URL, and whether it wants rediss:// (TLS).`
   }
   const timedOut = /ETIMEDOUT|timed out/i.test(`${code} ${message}`)

@@ -4,7 +4,7 @@ The one place where the state of sessions changes. Takes an array of entries and
 KEYS  for each partition concerned: home, timers, outbox; then for each entry: its session key, its command keys' key
 ARGV  node, command key TTL in ms, number of partitions, per partition its key base `<prefix>:{<tag>}:`, then the
       entries one after another (see persistence/commit-arguments.ts, which writes what is read here):
-        kind, partition (1…), id, number, reserve (0|1), key count, { digest, fingerprint }…,
+        kind, partition (1…), id, number, reserve (0|1), key count, { digest, fingerprint }…
         check:  base epoch, base version                  ('' and 0: none)
         end:    reason, audit
         commit: base epoch, base version, machine, machine version, ttl, done ttl (ms, 0: unlimited), done (0|1),
@@ -22,12 +22,11 @@ Invariants
   CM3  an entry that is not `committed` leaves the session as it was (a reservation is not part of its state).
   CM4  a commit number that the record or tombstone knows is never applied again, whoever wrote between.
   CM5  a command key that is known is never applied again.
-A record is `<header>\n<state>\n<internals>`, see actors/record-text.ts; only the header is decoded. A tombstone is a
-header with `t`. Further members of the header: `w` writers { node: [number, first, last, time, epoch] },
-`r` reservation [node, until], `d` 1 once the machine has ended.
+
+A record is `<header>\n<state>\n<internals>`, a tombstone a header alone; actors/record-text.ts describes both. Headers
+are words in a fixed order and not JSON: this script reads and writes one at each commit, and cjson took half its time.
 ]]
 
-local FORMAT = 1
 local TOMBSTONE_MS = 600000
 local WRITER_MS = 600000
 local RESERVATION_MS = 20
@@ -36,126 +35,118 @@ local KEY_TTL_MARGIN_MS = 600000
 -- hash-max-listpack-entries: up to here Redis keeps a hash in one piece, and HSCAN returns all of it.
 local SMALL_HASH = 128
 
+local RECORD = '^1 (%d+) (%d+) (%S+) (%S+) (%d+) (%d+) %d+ (%d+) %d+ %d+ ([01]) (%S+) (%S+)\n()'
+local TOMBSTONE = '^1t (%d+) (%d+) %S+ (%a+) (%S+)$'
+
+local call = redis.call
+local match = string.match
 local node = ARGV[1]
 local commandKeyTtl = tonumber(ARGV[2])
 local partitionCount = tonumber(ARGV[3])
+-- How far ARGV and KEYS are read.
 local a = 3
 local k = 0
 
-local time = redis.call('TIME')
+local time = call('TIME')
 local nowMs = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local nowMsText = string.format('%.0f', nowMs)
 local nowEpoch = string.format('%s%06d', time[1], tonumber(time[2]))
+local mine = ';' .. node .. ':(%d+):(%d+):(%d+):%d+:(%d+)'
 
--- Positions are text of equal length for three centuries; the length is compared all the same.
+-- Epochs are text of equal length for three centuries; the length is compared all the same.
 local function olderEpoch(x, y)
   if #x ~= #y then return #x < #y end
   return x < y
 end
 
 -- The server may have taken back commits if it is not the one that this partition knew: epochs below the floor end.
-local serverId = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
+local serverId = match(call('INFO', 'replication'), 'master_replid:(%w+)')
 local partitions = {}
 for p = 1, partitionCount do
   local home = KEYS[k + 1]
-  local known = redis.call('HMGET', home, 'server', 'floor')
+  local known = call('HMGET', home, 'server', 'floor')
   local floor = known[2] or ''
   if known[1] ~= serverId then
     if known[1] then floor = nowEpoch end
-    redis.call('HSET', home, 'server', serverId, 'floor', floor)
+    call('HSET', home, 'server', serverId, 'floor', floor)
   end
   partitions[p] = { timers = KEYS[k + 2], outbox = KEYS[k + 3], base = ARGV[a + p], floor = floor }
   k = k + 3
 end
 a = a + partitionCount
 
-local function readHeader(raw)
-  if not raw then return nil end
-  local feed = string.find(raw, '\n', 1, true)
-  return cjson.decode(feed and string.sub(raw, 1, feed - 1) or raw)
-end
+-- The entry under way, as far as every kind has it.
+local kind, partition, id, number, reserve, firstKey, keyCount, sessionKey, commandKeysKey
+-- Where what only its kind has begins in ARGV.
+local own
+-- The session as it is found: the record or tombstone, its words, and whether it is a session that lives.
+local raw, isLive, isTombstone, formatProblem
+local epoch, version, commitId, machine, machineVersion, created, expires, done, reservation, writers, bodyAt, endReason
 
--- The position stands first, so that whoever compares positions reads the first bytes only (GETRANGE).
-local function encodeHeader(epoch, version, rest)
-  return string.format('{"e":"%s","v":%.0f,', epoch, version) .. string.sub(cjson.encode(rest), 2)
-end
-
-local function effectiveEpoch(header, partition)
-  if olderEpoch(header.e, partition.floor) then return partition.floor end
-  return header.e
-end
-
-local function rememberWriter(writers, number, first, last, epoch)
-  for writer, seen in pairs(writers) do
-    if seen[4] + WRITER_MS < nowMs then writers[writer] = nil end
+local function readSession()
+  raw = call('GET', sessionKey)
+  isLive, isTombstone, formatProblem, bodyAt, endReason, writers = false, false, false, nil, nil, '-'
+  epoch, version, machine, machineVersion, expires, done = nil, nil, '', 0, 0, nil
+  if not raw then return end
+  epoch, version, commitId, machine, machineVersion, created, expires, done, reservation, writers, bodyAt =
+    match(raw, RECORD)
+  if epoch then
+    version, machineVersion, expires = tonumber(version), tonumber(machineVersion), tonumber(expires)
+    if olderEpoch(epoch, partition.floor) then epoch = partition.floor end
+    isLive = expires == 0 or expires > nowMs
+    return
   end
-  if number > 0 then writers[node] = { number, first, last, nowMs, epoch } end
-  return writers
+  epoch, version, endReason, writers = match(raw, TOMBSTONE)
+  if epoch then
+    version, isTombstone = tonumber(version), true
+  else
+    formatProblem = true
+  end
 end
 
-local function publish(partition, id, message)
-  redis.call('SPUBLISH', partition.base .. 'feed:' .. id, message)
-  redis.call('SPUBLISH', partition.base .. 'feed', message)
+-- The writers of the last minutes, this process with what it does now: `;node:number:first:last:time:epoch`, or `-`.
+local function withMe(first, last, ofEpoch)
+  local kept = ''
+  for writer, name, at in string.gmatch(writers, '(;(%w+):%d+:%d+:%d+:(%d+):%d+)') do
+    if name ~= node and tonumber(at) + WRITER_MS >= nowMs then kept = kept .. writer end
+  end
+  if number > 0 then
+    return ';' .. node .. ':' .. number .. ':' .. first .. ':' .. last .. ':' .. nowMs .. ':' .. ofEpoch .. kept
+  end
+  return kept == '' and '-' or kept
 end
 
--- Ends a session as its next version: row, tombstone and notice. `header` is nil where the record has vanished.
-local function finish(partition, sessionKey, id, header, number, reason, audit)
-  local epoch, version, previous = nowEpoch, 0, ''
-  if header then
-    epoch, version, previous = effectiveEpoch(header, partition), header.v + 1, header.c
-  end
-  local commitId = node .. '-' .. (number > 0 and string.format('%.0f', number) or ('x' .. nowEpoch))
-  local writers = rememberWriter(header and header.w or {}, number, version, version, epoch)
-  local tombstone = encodeHeader(epoch, version, { f = FORMAT, t = reason, c = commitId, w = writers })
-  redis.call('SET', sessionKey, tombstone, 'PX', TOMBSTONE_MS)
-  redis.call('ZREM', partition.timers, 'x:' .. id)
-  redis.call('XADD', partition.outbox, '*', 'i', id, 'e', epoch, 'v', version, 'c', commitId, 'p', previous,
-    't', nowMsText, 'k', reason, 'm', audit, 's', '')
-  publish(partition, id, 'e' .. id .. '\n' .. epoch .. '\n' .. version .. '\n' .. reason)
-  return epoch, version
+local function publish(message)
+  call('SPUBLISH', partition.base .. 'feed:' .. id, message)
+  call('SPUBLISH', partition.base .. 'feed', message)
 end
 
-local function expiryAudit(header)
-  return cjson.encode({ machine = header and header.m or '', machineVersion = header and header.mv or 0, node = node })
+-- Ends the session as its next version: row, tombstone and notice. A vanished record has no version: 0 of a new epoch.
+local function finish(reason, audit, ofCommit)
+  local ofEpoch, last, previous = nowEpoch, 0, ''
+  if bodyAt then ofEpoch, last, previous = epoch, version + 1, commitId end
+  call('SET', sessionKey, '1t ' .. ofEpoch .. ' ' .. last .. ' ' .. ofCommit .. ' ' .. reason .. ' ' ..
+    withMe(last, last, ofEpoch), 'PX', TOMBSTONE_MS)
+  call('ZREM', partition.timers, 'x:' .. id)
+  call('XADD', partition.outbox, '*', 'i', id, 'e', ofEpoch, 'v', last, 'c', ofCommit, 'p', previous,
+    't', nowMs, 'k', reason, 'm', audit, 's', '')
+  publish('e' .. id .. '\n' .. ofEpoch .. '\n' .. last .. '\n' .. reason)
+  return { 'committed', ofEpoch, last, last, nowMs .. '', (created or nowMs) .. '', '0' }
 end
 
-local function readEntry()
-  local entry = { kind = ARGV[a + 1], partition = partitions[tonumber(ARGV[a + 2])], id = ARGV[a + 3],
-    number = tonumber(ARGV[a + 4]), reserve = ARGV[a + 5] == '1', keys = {},
-    sessionKey = KEYS[k + 1], commandKeysKey = KEYS[k + 2] }
-  k = k + 2
-  local keyCount = tonumber(ARGV[a + 6])
-  a = a + 6
-  for i = 1, keyCount do
-    entry.keys[i] = { ARGV[a + 1], ARGV[a + 2] }
-    a = a + 2
-  end
-  if entry.kind == 'end' then
-    entry.reason, entry.audit = ARGV[a + 1], ARGV[a + 2]
-    a = a + 2
-    return entry
-  end
-  entry.epoch, entry.version = ARGV[a + 1], tonumber(ARGV[a + 2])
-  a = a + 2
-  if entry.kind == 'commit' then
-    entry.machine, entry.machineVersion = ARGV[a + 1], tonumber(ARGV[a + 2])
-    entry.ttl, entry.doneTtl, entry.done = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5])
-    entry.internals, entry.feedHead, entry.count = ARGV[a + 6], ARGV[a + 7], tonumber(ARGV[a + 8])
-    entry.from = a + 8
-    a = entry.from + 4 * entry.count
-  end
-  return entry
+local function finishExpired(ofCommit)
+  return finish('expired', cjson.encode({ machine = machine, machineVersion = machineVersion, node = node }), ofCommit)
 end
 
 -- Command keys of the entry that were committed before: { index, reused, epoch, version }…
-local function knownKeys(entry)
-  local hits = {}
-  for i, key in ipairs(entry.keys) do
-    local found = redis.call('HGET', entry.commandKeysKey, key[1])
+local function knownKeys()
+  local hits = nil
+  for i = 1, keyCount do
+    local found = call('HGET', commandKeysKey, ARGV[firstKey + 2 * i - 1])
     if found then
-      local fingerprint, epoch, version, expires = string.match(found, '^(%S+) (%d+) (%d+) (%d+)$')
-      if tonumber(expires) > nowMs then
-        hits[#hits + 1] = { i, fingerprint ~= key[2] and 1 or 0, epoch, tonumber(version) }
+      local fingerprint, ofEpoch, ofVersion, expiry = match(found, '^(%S+) (%d+) (%d+) (%d+)$')
+      if tonumber(expiry) > nowMs then
+        hits = hits or {}
+        hits[#hits + 1] = { i, fingerprint ~= ARGV[firstKey + 2 * i] and 1 or 0, ofEpoch, tonumber(ofVersion) }
       end
     end
   end
@@ -164,155 +155,167 @@ end
 
 -- Looks at a few old keys at each new one, so that a busy session's hash stays bounded and is never walked whole.
 -- Field '' holds the cursor. A small hash needs no cleaning: it vanishes with its own TTL.
-local function forgetOldKeys(commandKeysKey)
-  if redis.call('HLEN', commandKeysKey) <= SMALL_HASH then return end
-  local scanned = redis.call('HSCAN', commandKeysKey, redis.call('HGET', commandKeysKey, '') or '0', 'COUNT', 4)
+local function forgetOldKeys()
+  if call('HLEN', commandKeysKey) <= SMALL_HASH then return end
+  local scanned = call('HSCAN', commandKeysKey, call('HGET', commandKeysKey, '') or '0', 'COUNT', 4)
   for i = 1, #scanned[2], 2 do
-    local expires = string.match(scanned[2][i + 1], ' (%d+)$')
-    if expires and tonumber(expires) <= nowMs then redis.call('HDEL', commandKeysKey, scanned[2][i]) end
+    local expiry = match(scanned[2][i + 1], ' (%d+)$')
+    if expiry and tonumber(expiry) <= nowMs then call('HDEL', commandKeysKey, scanned[2][i]) end
   end
-  redis.call('HSET', commandKeysKey, '', scanned[1])
+  call('HSET', commandKeysKey, '', scanned[1])
 end
 
-local function rememberKey(commandKeysKey, key, epoch, version)
-  forgetOldKeys(commandKeysKey)
-  redis.call('HSET', commandKeysKey, key[1],
-    string.format('%s %s %.0f %.0f', key[2], epoch, version, nowMs + commandKeyTtl))
-  redis.call('PEXPIRE', commandKeysKey, commandKeyTtl)
+local function rememberKey(index, ofEpoch, ofVersion)
+  forgetOldKeys()
+  local at = firstKey + 2 * index
+  call('HSET', commandKeysKey, ARGV[at - 1],
+    ARGV[at] .. ' ' .. ofEpoch .. ' ' .. ofVersion .. ' ' .. (nowMs + commandKeyTtl))
+  call('PEXPIRE', commandKeysKey, commandKeyTtl)
 end
 
-local function write(entry, header)
-  local partition, id = entry.partition, entry.id
-  local epoch = nowEpoch
-  local created, first, previous, writers, wasDone = nowMs, 1, '', {}, nil
-  if header and header.t then
-    writers = header.w
-    -- The new life must be newer than the one before, whatever happened to the server's clock.
-    if not olderEpoch(header.e, epoch) then epoch = string.format('%.0f', tonumber(header.e) + 1) end
-  elseif header then
-    epoch, created, first, previous = effectiveEpoch(header, partition), header.ca, header.v + 1, header.c
-    writers, wasDone = header.w, header.d
-  end
-  if olderEpoch(epoch, partition.floor) then epoch = partition.floor end
-  local version = first + entry.count - 1
-  local commitId = node .. '-' .. string.format('%.0f', entry.number)
-  local ttl = entry.done == 1 and entry.doneTtl or entry.ttl
-  local expires = ttl > 0 and nowMs + ttl or 0
-
-  local recordHeader = encodeHeader(epoch, version, { f = FORMAT, c = commitId, m = entry.machine,
-    mv = entry.machineVersion, ca = created, ua = nowMs, xa = expires, tl = entry.ttl, dt = entry.doneTtl,
-    d = entry.done, w = rememberWriter(writers, entry.number, first, version, epoch) })
-  local state = ARGV[entry.from + 4 * (entry.count - 1) + 3]
-  local record = recordHeader .. '\n' .. state .. '\n' .. entry.internals
-  if expires > 0 then
-    redis.call('SET', entry.sessionKey, record, 'PX', string.format('%.0f', ttl + KEY_TTL_MARGIN_MS))
+local function write()
+  local ofMachine, ofMachineVersion = ARGV[own + 3], ARGV[own + 4]
+  local ttl, doneTtl, isDone = ARGV[own + 5], ARGV[own + 6], ARGV[own + 7]
+  local count = tonumber(ARGV[own + 10])
+  local steps = own + 10
+  local first, previous, wasDone = 1, '', nil
+  if isLive then
+    first, previous, wasDone = version + 1, commitId, done
   else
-    redis.call('SET', entry.sessionKey, record)
+    -- The new life must be newer than the one before, whatever happened to the server's clock.
+    if isTombstone and not olderEpoch(epoch, nowEpoch) then
+      epoch = string.format('%.0f', tonumber(epoch) + 1)
+    else
+      epoch = nowEpoch
+    end
+    if olderEpoch(epoch, partition.floor) then epoch = partition.floor end
+    created = nowMs
+  end
+  local last = first + count - 1
+  local ofCommit = node .. '-' .. number
+  local lifetime = tonumber(isDone == '1' and doneTtl or ttl)
+  local ends = lifetime > 0 and nowMs + lifetime or 0
+
+  local record = '1 ' .. epoch .. ' ' .. last .. ' ' .. ofCommit .. ' ' .. ofMachine .. ' ' .. ofMachineVersion .. ' ' ..
+    created .. ' ' .. nowMs .. ' ' .. ends .. ' ' .. ttl .. ' ' .. doneTtl .. ' ' .. isDone .. ' - ' ..
+    withMe(first, last, epoch) .. '\n' .. ARGV[steps + 4 * count - 1] .. '\n' .. ARGV[own + 8]
+  if ends > 0 then
+    call('SET', sessionKey, record, 'PX', lifetime + KEY_TTL_MARGIN_MS)
+  else
+    call('SET', sessionKey, record)
   end
   -- The expiry entry is written once; the sweep moves it on. Only a lifetime of another kind needs it anew.
-  if wasDone ~= entry.done then
-    if expires > 0 then
-      redis.call('ZADD', partition.timers, string.format('%.0f', expires), 'x:' .. id)
+  if wasDone ~= isDone then
+    if ends > 0 then
+      call('ZADD', partition.timers, ends, 'x:' .. id)
     else
-      redis.call('ZREM', partition.timers, 'x:' .. id)
+      call('ZREM', partition.timers, 'x:' .. id)
     end
   end
-  for i = 0, entry.count - 1 do
-    local at = entry.from + 4 * i
-    redis.call('XADD', partition.outbox, '*', 'i', id, 'e', epoch, 'v', first + i, 'c', commitId, 'p', previous,
-      't', nowMsText, 'k', ARGV[at + 1], 'm', ARGV[at + 2], 's', ARGV[at + 3])
-    local key = entry.keys[tonumber(ARGV[at + 4])]
-    if key then rememberKey(entry.commandKeysKey, key, epoch, first + i) end
+  for i = 0, count - 1 do
+    local at = steps + 4 * i
+    call('XADD', partition.outbox, '*', 'i', id, 'e', epoch, 'v', first + i, 'c', ofCommit, 'p', previous,
+      't', nowMs, 'k', ARGV[at + 1], 'm', ARGV[at + 2], 's', ARGV[at + 3])
+    if ARGV[at + 4] ~= '0' then rememberKey(tonumber(ARGV[at + 4]), epoch, first + i) end
   end
-  publish(partition, id, entry.feedHead .. record)
-  return { 'committed', epoch, first, version, nowMsText, string.format('%.0f', created), string.format('%.0f', expires) }
+  publish(ARGV[own + 9] .. record)
+  return { 'committed', epoch, first, last, nowMs .. '', created .. '', ends .. '' }
 end
 
-local function reserveTurn(entry, header, raw)
-  local feed = string.find(raw, '\n', 1, true)
-  header.r = { node, nowMs + RESERVATION_MS }
-  local epoch, version = header.e, header.v
-  header.e, header.v = nil, nil
-  redis.call('SET', entry.sessionKey, encodeHeader(epoch, version, header) .. string.sub(raw, feed), 'KEEPTTL')
+-- Gives this process the next turn: the same record with another word in it.
+local function reserveTurn()
+  local header = string.sub(raw, 1, bodyAt - 1)
+  local before, after = match(header, '^(1 %d+ %d+ %S+ %S+ %d+ %d+ %d+ %d+ %d+ %d+ [01] )%S+( %S+\n)$')
+  call('SET', sessionKey, before .. node .. ':' .. (nowMs + RESERVATION_MS) .. after .. string.sub(raw, bodyAt), 'KEEPTTL')
 end
 
-local function answer(entry)
-  local partition = entry.partition
-  local raw = redis.call('GET', entry.sessionKey)
-  local header = readHeader(raw)
-  if header and header.f ~= FORMAT then
-    return { 'error', 'the record of session ' .. entry.id .. ' has format ' .. tostring(header.f) .. ', this process knows ' .. FORMAT }
-  end
-  local isLive = header and not header.t and (header.xa == 0 or header.xa > nowMs)
-
-  local mine = header and header.w[node]
-  if mine and entry.number > 0 and mine[1] == entry.number then
-    return { 'duplicate', mine[5], mine[2], mine[3], isLive and effectiveEpoch(header, partition) or '', isLive and raw or '' }
-  end
-
-  if entry.kind == 'end' and entry.reason == 'expired' then
-    if isLive then
-      if header.xa == 0 then
-        redis.call('ZREM', partition.timers, 'x:' .. entry.id)
-      else
-        redis.call('ZADD', partition.timers, string.format('%.0f', header.xa), 'x:' .. entry.id)
-      end
-      return { 'early', string.format('%.0f', header.xa) }
+local function answerExpiry()
+  if isLive then
+    if expires == 0 then
+      call('ZREM', partition.timers, 'x:' .. id)
+    else
+      call('ZADD', partition.timers, expires, 'x:' .. id)
     end
-    if header and header.t then
-      redis.call('ZREM', partition.timers, 'x:' .. entry.id)
-      return { 'gone', header.t, header.e, header.v }
-    end
-    -- Another process may have finished a vanished one just now; its timers entry tells.
-    if not header and not redis.call('ZSCORE', partition.timers, 'x:' .. entry.id) then return { 'gone', '', '', 0 } end
-    local epoch, version = finish(partition, entry.sessionKey, entry.id, header, entry.number, 'expired', expiryAudit(header))
-    return { 'committed', epoch, version, version, nowMsText, nowMsText, '0' }
+    return { 'early', expires .. '' }
   end
+  if isTombstone then
+    call('ZREM', partition.timers, 'x:' .. id)
+    return { 'gone', endReason, epoch, version }
+  end
+  -- Another process may have finished a vanished one just now; its timers entry tells.
+  if not raw and not call('ZSCORE', partition.timers, 'x:' .. id) then return { 'gone', '', '', 0 } end
+  return finishExpired(node .. '-' .. number)
+end
+
+local function answer()
+  readSession()
+  if formatProblem then
+    return { 'error', 'the record of session ' .. id .. ' is of a format that this version does not know' }
+  end
+  local liveEpoch, liveRecord = isLive and epoch or '', isLive and raw or ''
+
+  if number > 0 then
+    local known, first, last, ofEpoch = match(writers, mine)
+    if known and tonumber(known) == number then
+      return { 'duplicate', ofEpoch, tonumber(first), tonumber(last), liveEpoch, liveRecord }
+    end
+  end
+
+  if kind == 'end' and ARGV[own + 1] == 'expired' then return answerExpiry() end
 
   -- Whoever meets a session past its time ends it first; then it is absent like any other.
-  if header and not header.t and not isLive then
-    finish(partition, entry.sessionKey, entry.id, header, 0, 'expired', expiryAudit(header))
-    header = readHeader(redis.call('GET', entry.sessionKey))
+  if bodyAt and not isLive then
+    local ofNumber = number
+    number = 0
+    finishExpired(node .. '-x' .. nowEpoch)
+    number = ofNumber
+    readSession()
   end
 
-  local hits = knownKeys(entry)
-  if #hits > 0 then
-    return { 'known', isLive and effectiveEpoch(header, partition) or '', isLive and raw or '', unpack(hits) }
+  local hits = keyCount > 0 and knownKeys()
+  if hits then return { 'known', liveEpoch, liveRecord, unpack(hits) } end
+
+  if kind == 'end' then
+    if isLive then return finish(ARGV[own + 1], ARGV[own + 2], node .. '-' .. number) end
+    return { 'gone', endReason or '', epoch or '', version or 0 }
   end
 
+  local baseEpoch, baseVersion = ARGV[own + 1], tonumber(ARGV[own + 2])
   if not isLive then
-    if entry.kind == 'commit' and entry.epoch == '' then return write(entry, header) end
-    if header then return { 'gone', header.t, header.e, header.v } end
-    return { 'gone', '', '', 0 }
+    if kind == 'commit' and baseEpoch == '' then return write() end
+    return { 'gone', endReason or '', epoch or '', version or 0 }
   end
 
-  if entry.kind == 'end' then
-    local epoch, version = finish(partition, entry.sessionKey, entry.id, header, entry.number, entry.reason, entry.audit)
-    return { 'committed', epoch, version, version, nowMsText, string.format('%.0f', header.ca), '0' }
-  end
-
-  local epoch = effectiveEpoch(header, partition)
-  if entry.kind == 'check' then
-    if entry.epoch == epoch and entry.version == header.v then return { 'current' } end
+  local isThere = baseEpoch == epoch and baseVersion == version
+  if kind == 'check' then
+    if isThere then return { 'current' } end
     return { 'stale', epoch, raw }
   end
-
-  if entry.epoch ~= '' and header.m == entry.machine and header.mv > entry.machineVersion then
-    return { 'fenced', header.mv }
+  if baseEpoch ~= '' then
+    if machine == ARGV[own + 3] and machineVersion > tonumber(ARGV[own + 4]) then return { 'fenced', machineVersion } end
+    if reservation ~= '-' then
+      local holder, untilMs = match(reservation, '^(%w+):(%d+)$')
+      if holder ~= node and tonumber(untilMs) > nowMs then return { 'wait', tonumber(untilMs) - nowMs } end
+    end
   end
-  local reserved = header.r and header.r[1] ~= node and header.r[2] > nowMs
-  if reserved and entry.epoch ~= '' then return { 'wait', header.r[2] - nowMs } end
-  if entry.epoch ~= epoch or entry.version ~= header.v then
-    if entry.reserve and entry.epoch ~= '' then reserveTurn(entry, header, raw) end
-    return { 'stale', epoch, raw }
-  end
-  return write(entry, header)
+  if isThere then return write() end
+  if reserve and baseEpoch ~= '' then reserveTurn() end
+  return { 'stale', epoch, raw }
 end
 
 local results = {}
-while a < #ARGV do
-  local entry = readEntry()
-  local ok, result = pcall(answer, entry)
+local argumentCount = #ARGV
+while a < argumentCount do
+  kind, partition, id, number, reserve = ARGV[a + 1], partitions[tonumber(ARGV[a + 2])], ARGV[a + 3],
+    tonumber(ARGV[a + 4]), ARGV[a + 5] == '1'
+  keyCount, firstKey = tonumber(ARGV[a + 6]), a + 6
+  own = firstKey + 2 * keyCount
+  sessionKey, commandKeysKey = KEYS[k + 1], KEYS[k + 2]
+  k = k + 2
+  a = own + 2
+  if kind == 'commit' then a = own + 10 + 4 * tonumber(ARGV[own + 10]) end
+
+  local ok, result = pcall(answer)
   -- An entry fails alone; a refused write (out of memory, read-only) is told as it came.
   if not ok then result = { 'error', type(result) == 'table' and (result.err or '') or tostring(result) } end
   results[#results + 1] = result

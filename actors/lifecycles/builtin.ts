@@ -1,0 +1,13 @@
+import type { SessionDefinition } from '../define-session.ts'
+import { checkoutSession } from './checkout.ts'
+import { documentSession } from './document.ts'
+import { matchSession } from './match.ts'
+import { ticketSession } from './ticket.ts'
+
+/** The definitions that every process serves. */
+export const builtinDefinitions: readonly SessionDefinition[] = [
+  documentSession,
+  checkoutSession,
+  matchSession,
+  ticketSession,
+] as readonly SessionDefinition[]

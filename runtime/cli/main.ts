@@ -1,0 +1,120 @@
+/** `npm start`: servers if none are given, then the cluster, until it is told to stop. */
+import { isIP } from 'node:net'
+import { messageOf } from '../../actors/errors.ts'
+import { checkPostgres } from '../../persistence/probe-postgres.ts'
+import { checkRedis } from '../../persistence/probe-redis.ts'
+import { startEmbeddedServers } from '../embedded/servers.ts'
+import type { EmbeddedServers } from '../embedded/servers.ts'
+import { createLogger } from '../logging.ts'
+import { parseOptions } from '../options.ts'
+import type { Options } from '../options.ts'
+import type { ClusterOptions } from '../processes/messages.ts'
+import { Primary } from '../processes/primary.ts'
+
+const EXIT_FAILED = 1
+const EXIT_USAGE = 2
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+function fail(reason: string, code = EXIT_FAILED): never {
+  process.stderr.write(`troupe: ${reason}\n`)
+  process.exit(code)
+}
+
+function readOptions(): { options: Options; files: string[] } {
+  try {
+    const { options, files, help } = parseOptions()
+    if (help !== null) {
+      say(help)
+      process.exit(0)
+    }
+    if (!isLoopback(options.host)) {
+      fail(
+        `HOST ${options.host} is reachable from other machines, and no authentication is configured: use 127.0.0.1`,
+        EXIT_USAGE,
+      )
+    }
+    return { options, files }
+  } catch (error) {
+    return fail(messageOf(error), EXIT_USAGE)
+  }
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+}
+
+async function findServers(options: Options): Promise<{ servers: EmbeddedServers; cluster: ClusterOptions }> {
+  await Promise.all([
+    options.redisUrl === null ? null : checkRedis(options.redisUrl),
+    options.databaseUrl === null ? null : checkPostgres(options.databaseUrl),
+  ])
+  const needsOwn = options.redisUrl === null || options.databaseUrl === null
+  const servers: EmbeddedServers = !needsOwn
+    ? { stop: async () => undefined }
+    : await startEmbeddedServers({
+        dataDir: options.dataDir,
+        redis: options.redisUrl === null,
+        postgres: options.databaseUrl === null,
+        log: say,
+      })
+  const redisUrl = options.redisUrl ?? servers.redisUrl ?? ''
+  const databaseUrl = options.databaseUrl ?? servers.databaseUrl ?? ''
+  return { servers, cluster: { ...options, redisUrl, databaseUrl } }
+}
+
+async function main(): Promise<void> {
+  const { options, files } = readOptions()
+  const log = createLogger(options.logLevel, 'primary')
+  const { servers, cluster } = await findServers(options).catch((error: unknown) => fail(messageOf(error)))
+
+  let isStopping = false
+  const stop = async (code: number): Promise<void> => {
+    if (isStopping) return
+    isStopping = true
+    await primary.stop()
+    await servers.stop()
+    process.exit(code)
+  }
+  const primary = new Primary({
+    options: cluster,
+    files,
+    log,
+    onFatal: (reason) => {
+      process.stderr.write(`troupe: ${reason}\n`)
+      void stop(EXIT_FAILED)
+    },
+  })
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(0))
+
+  try {
+    const port = await primary.start()
+    process.on('SIGHUP', () => {
+      primary.replaceWorkers().catch((error: unknown) => {
+        log.error({ reason: messageOf(error) }, 'the workers could not be replaced')
+      })
+    })
+    greet(`ws://${cluster.host.includes(':') ? `[${cluster.host}]` : cluster.host}:${port}/ws`, cluster)
+  } catch (error) {
+    process.stderr.write(`troupe: ${messageOf(error)}\n`)
+    await stop(EXIT_FAILED)
+  }
+}
+
+function greet(url: string, { workers, audit }: ClusterOptions): void {
+  const request = JSON.stringify({
+    jsonrpc: '2.0',
+    id: 1,
+    method: 'createSession',
+    params: { machine: 'document', id: 'hello', input: { greeting: 'Hello' }, ifExists: 'return' },
+  })
+  say(
+    `Troupe is ready at ${url} (${workers} ${workers === 1 ? 'worker' : 'workers'}, audit ${audit ? 'on' : 'off'}).`,
+  )
+  say('No authentication is configured, so it serves this machine only. Try it in another terminal:')
+  say(`  npx wscat -c ${url} -x '${request}'`)
+}
+
+await main()

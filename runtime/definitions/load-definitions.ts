@@ -1,0 +1,48 @@
+/** Reads definition files, TypeScript or JavaScript, in the same way in every process. */
+import { readdirSync, statSync } from 'node:fs'
+import { register } from 'node:module'
+import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { isSessionDefinition } from '../../actors/define-session.ts'
+import { messageOf } from '../../actors/errors.ts'
+import type { Registry } from '../../actors/registry.ts'
+
+const DEFINITION_FILE = /(?<!\.d|\.test|\.spec)\.[mc]?[jt]s$/
+
+/**
+ * Registers all definitions that the files export, under any name.
+ * @param paths files and folders; of a folder, the files directly in it
+ * @throws Error with file, name and reason
+ */
+export async function loadDefinitions(paths: readonly string[], registry: Registry): Promise<void> {
+  const files = paths.flatMap(filesAt)
+  if (files.length > 0) register('./resolve-hooks.js', import.meta.url)
+  for (const file of files) await loadFile(file, registry)
+}
+
+function filesAt(path: string): string[] {
+  const absolute = resolve(path)
+  const stats = statSync(absolute, { throwIfNoEntry: false })
+  if (stats === undefined) throw new Error(`${path}: there is no such file or folder of definitions`)
+  if (!stats.isDirectory()) {
+    if (!DEFINITION_FILE.test(absolute))
+      throw new Error(`${path}: definitions are read from .ts, .mts, .js and .mjs files`)
+    return [absolute]
+  }
+  const names = readdirSync(absolute).filter((name) => DEFINITION_FILE.test(name))
+  if (names.length === 0) throw new Error(`${path}: there are no .ts or .js files in this folder`)
+  return names.sort().map((name) => join(absolute, name))
+}
+
+async function loadFile(file: string, registry: Registry): Promise<void> {
+  try {
+    const exported = Object.values((await import(pathToFileURL(file).href)) as Record<string, unknown>)
+    const definitions = new Set(exported.flat().filter(isSessionDefinition))
+    if (definitions.size === 0) {
+      throw new Error('exports no definition: export what defineSession({ name, version, machine }) returns')
+    }
+    for (const definition of definitions) registry.register(definition)
+  } catch (error) {
+    throw new Error(`${file}: ${messageOf(error)}`, { cause: error })
+  }
+}

@@ -1,0 +1,60 @@
+/** The package `troupe`: what a user's code imports. */
+import type { SessionDefinition } from '../actors/define-session.ts'
+import { messageOf } from '../actors/errors.ts'
+import type { Logger } from '../actors/ports.ts'
+import { Registry } from '../actors/registry.ts'
+import { createLogger } from './logging.ts'
+import { completeOptions } from './options.ts'
+import type { Options } from './options.ts'
+import { Runtime } from './runtime.ts'
+
+export { defineSession } from '../actors/define-session.ts'
+export type {
+  ContextOf,
+  EventOf,
+  InputOf,
+  SessionConfig,
+  SessionDefinition,
+  SessionIdOf,
+} from '../actors/define-session.ts'
+export { TroupeError } from '../actors/errors.ts'
+export type { ErrorCode } from '../actors/errors.ts'
+export type { Logger, Principal } from '../actors/ports.ts'
+export type { EndReason, Position } from '../actors/session.ts'
+export type { SessionView } from '../actors/view.ts'
+export type { SessionNotice } from './notices.ts'
+export type { Options } from './options.ts'
+export type { CreateOptions, Runtime, RuntimeHealth, Session, UpdateOptions } from './runtime.ts'
+
+export interface RuntimeConfig extends Partial<Omit<Options, 'redisUrl'>> {
+  readonly definitions: readonly SessionDefinition[]
+  /** Where sessions are kept, e.g. `redis://127.0.0.1:6379`. */
+  readonly redisUrl: string
+  /** Default: JSON lines on standard error, from `logLevel` on. */
+  readonly logger?: Logger
+}
+
+/**
+ * Starts a runtime in this process. With `databaseUrl` it also writes the audit, in threads of its own; without, the
+ * audit waits in Redis for a process that does.
+ *
+ * @throws OptionsError, or Error that says what is wrong with a definition or with Redis
+ * @example
+ * const runtime = await createRuntime({ definitions: [counter], redisUrl: 'redis://127.0.0.1:6379' })
+ * runtime.attach(httpServer)
+ */
+export async function createRuntime({ definitions, logger, ...given }: RuntimeConfig): Promise<Runtime> {
+  const options = completeOptions(given)
+  const { redisUrl } = options
+  if (redisUrl === null) throw new Error('createRuntime needs redisUrl, e.g. redis://127.0.0.1:6379')
+  const log = logger ?? createLogger(options.logLevel, 'runtime')
+  const registry = new Registry((details, message) => log.info(details, message))
+  definitions.forEach((definition, index) => {
+    try {
+      registry.register(definition)
+    } catch (error) {
+      throw new Error(`definitions[${index}]: ${messageOf(error)}`, { cause: error })
+    }
+  })
+  return Runtime.start({ options: { ...options, redisUrl }, registry, log })
+}

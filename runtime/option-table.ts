@@ -1,0 +1,181 @@
+import { availableParallelism } from 'node:os'
+import { choice, flag, integer, originList, serverUrl, text, type Option } from './option-kinds.ts'
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+const YEAR_MS = 365 * 24 * HOUR_MS
+const MIB = 1024 * 1024
+const MANY = 1_000_000
+
+/** All options: the one place where an option gets its name, default, unit and meaning. */
+export const optionTable = {
+  host: text({
+    default: '127.0.0.1',
+    pattern: /^[A-Za-z0-9.:_-]+$/,
+    allowed: 'an IP address or a host name of this machine',
+    description: 'Address to listen on.',
+  }),
+  port: integer({
+    default: 7400,
+    min: 0,
+    max: 65_535,
+    description: 'TCP port to listen on; 0: any free one.',
+  }),
+  workers: integer({
+    default: availableParallelism(),
+    defaultText: 'number of cores',
+    min: 1,
+    max: 512,
+    description: 'Processes that serve clients.',
+  }),
+  redisUrl: serverUrl(['redis', 'rediss'], {
+    defaultText: 'starts its own',
+    description: 'The Redis (or Valkey) 7.0 or later to use, as `redis://user:password@host:port/db`.',
+  }),
+  databaseUrl: serverUrl(['postgres', 'postgresql'], {
+    defaultText: 'starts its own',
+    description: 'The PostgreSQL 14 or later to use, as `postgres://user:password@host:port/database`.',
+  }),
+  keyPrefix: text({
+    default: 'troupe',
+    pattern: /^[A-Za-z0-9_.-]{1,64}$/,
+    allowed: '1 to 64 letters, digits, _, . or -',
+    description: 'What all keys and channels in Redis begin with; several Troupes can share one Redis.',
+  }),
+  dataDir: text({
+    default: '.troupe',
+    pattern: /^[^\0]+$/,
+    allowed: 'the path of a folder',
+    description: 'Folder of the data of the servers that Troupe starts itself.',
+  }),
+  logLevel: choice(['debug', 'info', 'warn', 'error', 'silent'], {
+    default: 'info',
+    description: 'What is logged: this level and those above it.',
+  }),
+  audit: flag({ default: true, description: 'Whether this start runs the audit process.' }),
+  auditThreads: integer({ default: 2, min: 1, max: 64, description: 'Threads that write to PostgreSQL.' }),
+  auditBatch: integer({
+    default: 500,
+    min: 1,
+    max: 10_000,
+    unit: 'rows',
+    description: 'Most transitions written to PostgreSQL in one statement.',
+  }),
+  allowedOrigins: originList({
+    default: [],
+    defaultText: 'pages on localhost',
+    description: 'Origins of the web pages that may connect, separated by commas.',
+  }),
+  maxFrameBytes: integer({
+    default: MIB,
+    min: 1024,
+    max: 256 * MIB,
+    unit: 'bytes',
+    description: 'Largest frame that a client may send.',
+  }),
+  maxBatchLength: integer({
+    default: 64,
+    min: 1,
+    max: 10_000,
+    description: 'Most requests in one JSON-RPC batch.',
+  }),
+  maxSubscriptions: integer({
+    default: 1000,
+    min: 1,
+    max: MANY,
+    description: 'Most sessions that one connection may be subscribed to.',
+  }),
+  maxConnections: integer({
+    default: 20_000,
+    min: 1,
+    max: MANY,
+    description: 'Most connections of one worker.',
+  }),
+  maxBufferedBytes: integer({
+    default: MIB,
+    min: 1024,
+    max: 1024 * MIB,
+    unit: 'bytes',
+    description: 'Bytes waiting for a slow connection beyond which it skips versions.',
+  }),
+  maxBacklogBytes: integer({
+    default: 8 * MIB,
+    min: 1024,
+    max: 1024 * MIB,
+    unit: 'bytes',
+    description: 'Bytes waiting for a slow connection beyond which it is closed.',
+  }),
+  heartbeatMs: integer({
+    default: 25_000,
+    min: 10,
+    max: HOUR_MS,
+    unit: 'ms',
+    description: 'Time between two pings; a connection that misses two is closed.',
+  }),
+  maxSessionBytes: integer({
+    default: 262_144,
+    min: 1024,
+    max: 64 * MIB,
+    unit: 'bytes',
+    description: 'Largest state of a session, as JSON.',
+  }),
+  maxEventBytes: integer({
+    default: 65_536,
+    min: 256,
+    max: 64 * MIB,
+    unit: 'bytes',
+    description: 'Largest event, input or message, as JSON.',
+  }),
+  warmSessions: integer({
+    default: 10_000,
+    min: 1,
+    max: MANY,
+    description: 'Sessions that one worker keeps ready in memory.',
+  }),
+  commandKeyTtlMs: integer({
+    default: 2 * MINUTE_MS,
+    min: 1000,
+    max: HOUR_MS,
+    unit: 'ms',
+    description: 'How long a command key is remembered.',
+  }),
+  sessionTtlMs: integer({
+    default: HOUR_MS,
+    min: 100,
+    max: 10 * YEAR_MS,
+    unit: 'ms',
+    description: 'How long a session lives without a commit, where its definition does not say.',
+  }),
+  drainTimeoutMs: integer({
+    default: 10_000,
+    min: 0,
+    max: HOUR_MS,
+    unit: 'ms',
+    description: 'How long a stopping process may take to finish its work.',
+  }),
+}
+
+/** The values of all options. */
+export type Options = {
+  readonly [K in keyof typeof optionTable]: (typeof optionTable)[K] extends Option<infer T> ? T : never
+}
+
+export type OptionName = keyof Options
+
+export const optionNames = Object.keys(optionTable) as OptionName[]
+
+/** `maxFrameBytes` → `MAX_FRAME_BYTES`. */
+export function environmentName(name: OptionName): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()
+}
+
+/** `maxFrameBytes` → `--max-frame-bytes`. */
+export function flagName(name: OptionName): string {
+  return `--${environmentName(name).toLowerCase().replaceAll('_', '-')}`
+}
+
+/** The default as the reference and error messages show it. */
+export function defaultText(name: OptionName): string {
+  const option: Option<unknown> = optionTable[name]
+  return option.defaultText ?? String(option.default)
+}

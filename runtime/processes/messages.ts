@@ -1,0 +1,28 @@
+/** What the primary and its processes say to each other. */
+import type { AuditHealth } from '../../persistence/audit/worker.ts'
+import type { Options } from '../options.ts'
+
+/** Options of a cluster that has its servers. */
+export interface ClusterOptions extends Options {
+  readonly redisUrl: string
+  readonly databaseUrl: string
+}
+
+export type ToProcess =
+  | {
+      readonly type: 'start'
+      readonly name: string
+      readonly options: ClusterOptions
+      readonly files: readonly string[]
+    }
+  | { readonly type: 'drain' }
+  /** For workers: how the audit does, `null` while there is none. */
+  | { readonly type: 'audit'; readonly health: AuditHealth | null }
+
+export type FromProcess =
+  /** It listens: what is sent to a cluster worker before is lost. */
+  | { readonly type: 'listening' }
+  | { readonly type: 'ready'; readonly port: number | null }
+  /** It cannot start, and why; it leaves by itself. */
+  | { readonly type: 'failed'; readonly reason: string }
+  | { readonly type: 'audit'; readonly health: AuditHealth }

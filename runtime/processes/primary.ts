@@ -1,0 +1,126 @@
+/**
+ * The primary: starts the workers and the audit process, starts again what dies, and sees all off at the end. It
+ * holds no sessions and no connections, so that there is little in it that could fail. When it dies itself, its
+ * processes notice and leave.
+ */
+import { fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import cluster from 'node:cluster'
+import { fileURLToPath } from 'node:url'
+import type { Logger } from '../../actors/ports.ts'
+import type { ClusterOptions, FromProcess, ToProcess } from './messages.ts'
+import { Supervised } from './supervised.ts'
+import type { ProcessHandle } from './supervised.ts'
+
+export interface PrimaryOptions {
+  readonly options: ClusterOptions
+  readonly files: readonly string[]
+  readonly log: Logger
+  /** A process cannot be kept running. */
+  readonly onFatal: (reason: string) => void
+}
+
+export class Primary {
+  readonly #options: PrimaryOptions
+  #cluster: ClusterOptions
+  #workers: Supervised[] = []
+  #audit: Supervised | null = null
+
+  constructor(options: PrimaryOptions) {
+    this.#options = options
+    this.#cluster = options.options
+  }
+
+  /** Resolves with the port once all processes are ready. @throws Error with the reason why one cannot start */
+  async start(): Promise<number> {
+    cluster.setupPrimary({
+      exec: fileURLToPath(new URL('./worker.js', import.meta.url)),
+      args: [],
+      silent: false,
+    })
+    // The first one alone: what keeps one worker from starting keeps all of them, and is to be told once.
+    const first = this.#worker(0)
+    this.#workers = [first]
+    const port = (await this.#firstStart(first)) ?? this.#cluster.port
+    this.#cluster = { ...this.#cluster, port }
+    const others = Array.from({ length: this.#cluster.workers - 1 }, (_, index) => this.#worker(index + 1))
+    this.#workers = [first, ...others]
+    if (this.#cluster.audit) this.#audit = this.#auditProcess()
+    await Promise.all(
+      [...others, ...(this.#audit === null ? [] : [this.#audit])].map((one) => this.#firstStart(one)),
+    )
+    return port
+  }
+
+  /** Replaces the workers one by one: the new one is ready before the old one leaves. */
+  async replaceWorkers(): Promise<void> {
+    for (const [index, old] of this.#workers.entries()) {
+      const next = this.#worker(index)
+      await next.start()
+      this.#workers[index] = next
+      await old.stop()
+    }
+  }
+
+  /** Workers first, so that the audit gets what they still commit. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.stop()))
+    await this.#audit?.stop()
+  }
+
+  async #firstStart(one: Supervised): Promise<number | null> {
+    try {
+      return await one.start()
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+  }
+
+  #worker(index: number): Supervised {
+    return this.#supervise(`worker-${index + 1}`, () => {
+      const worker = cluster.fork()
+      return handleOf(worker.process, (message) => worker.send(message))
+    })
+  }
+
+  #auditProcess(): Supervised {
+    const path = fileURLToPath(new URL('./audit.js', import.meta.url))
+    return this.#supervise('audit', () => {
+      const child = fork(path, [])
+      return handleOf(child, (message) => child.send(message))
+    })
+  }
+
+  #supervise(name: string, forkOne: () => ProcessHandle): Supervised {
+    const { files, log, onFatal } = this.#options
+    return new Supervised({
+      name,
+      fork: forkOne,
+      cluster: this.#cluster,
+      files,
+      log,
+      onMessage: (message) => this.#heard(message),
+      onCrashLoop: onFatal,
+    })
+  }
+
+  #heard(message: FromProcess): void {
+    if (message.type !== 'audit') return
+    for (const worker of this.#workers) worker.send(message)
+  }
+}
+
+function handleOf(child: ChildProcess, send: (message: ToProcess) => void): ProcessHandle {
+  // A message to a process that has just died is an error event, not a reason to fail.
+  child.on('error', () => undefined)
+  return {
+    pid: child.pid,
+    send: (message) => {
+      if (child.connected) send(message)
+    },
+    kill: (signal) => void child.kill(signal),
+    onMessage: (listener) => void child.on('message', (message) => listener(message as FromProcess)),
+    onExit: (listener) => void child.on('exit', listener),
+  }
+}

@@ -1,0 +1,69 @@
+/** A serving process: sessions and the connections of their clients. */
+import { createServer } from 'node:http'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { builtinDefinitions } from '../../actors/lifecycles/builtin.ts'
+import { messageOf } from '../../actors/errors.ts'
+import { Registry } from '../../actors/registry.ts'
+import type { AuditHealth } from '../../persistence/audit/worker.ts'
+import { handleHttp } from '../../transport/http/http.ts'
+import { loadDefinitions } from '../definitions/load-definitions.ts'
+import { Runtime } from '../runtime.ts'
+import { runChild } from './child.ts'
+
+runChild(async ({ options, files }, log) => {
+  const registry = new Registry((details, message) => log.info(details, message))
+  for (const definition of builtinDefinitions) registry.register(definition)
+  await loadDefinitions(files, registry)
+  // The audit runs in a process of its own.
+  const runtime = await Runtime.start({ options: { ...options, audit: false }, registry, log })
+
+  let audit: AuditHealth | null = null
+  const server = createServer((request, response) => {
+    const health = () => ({ ...runtime.health(), audit, machines: registry.names() })
+    void handleHttp(request, response, { health })
+  })
+  runtime.attach(server)
+  try {
+    await listen(server, options.port, options.host)
+  } catch (error) {
+    await runtime.close({ deadlineMs: 0 })
+    throw error
+  }
+  return {
+    port: (server.address() as AddressInfo).port,
+    role: {
+      async drain(deadlineMs) {
+        server.close()
+        await runtime.close({ deadlineMs })
+        server.closeAllConnections()
+      },
+      heard(message) {
+        if (message.type === 'audit') audit = message.health
+      },
+    },
+  }
+})
+
+function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(new Error(listenProblem(error, port, host))),
+    )
+    server.listen(port, host, resolve)
+  })
+}
+
+function listenProblem(error: NodeJS.ErrnoException, port: number, host: string): string {
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return `port ${port} on ${host} is in use: stop what listens there, or choose another with PORT`
+    case 'EACCES':
+      return `no right to listen on port ${port}: choose one above 1023 with PORT`
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return `${host} is not an address of this machine: choose another with HOST`
+    default:
+      return `cannot listen on ${host}:${port}: ${messageOf(error)}`
+  }
+}
