@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import { messageOf } from '../../actors/errors.ts'
 import { checkPostgres } from '../../persistence/probe-postgres.ts'
 import { checkRedis } from '../../persistence/probe-redis.ts'
+import { freePort } from '../embedded/free-port.ts'
 import { startEmbeddedServers } from '../embedded/servers.ts'
 import type { EmbeddedServers } from '../embedded/servers.ts'
 import { createLogger } from '../logging.ts'
@@ -62,7 +63,9 @@ async function findServers(options: Options): Promise<{ servers: EmbeddedServers
       })
   const redisUrl = options.redisUrl ?? servers.redisUrl ?? ''
   const databaseUrl = options.databaseUrl ?? servers.databaseUrl ?? ''
-  return { servers, cluster: { ...options, redisUrl, databaseUrl } }
+  // All workers share one port, also those that are started later: "any free one" is chosen here, once.
+  const port = options.port === 0 ? await freePort(null) : options.port
+  return { servers, cluster: { ...options, port, redisUrl, databaseUrl } }
 }
 
 async function main(): Promise<void> {
@@ -90,13 +93,16 @@ async function main(): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(0))
 
   try {
-    const port = await primary.start()
+    await primary.start()
     process.on('SIGHUP', () => {
       primary.replaceWorkers().catch((error: unknown) => {
         log.error({ reason: messageOf(error) }, 'the workers could not be replaced')
       })
     })
-    greet(`ws://${cluster.host.includes(':') ? `[${cluster.host}]` : cluster.host}:${port}/ws`, cluster)
+    greet(
+      `ws://${cluster.host.includes(':') ? `[${cluster.host}]` : cluster.host}:${cluster.port}/ws`,
+      cluster,
+    )
   } catch (error) {
     process.stderr.write(`troupe: ${messageOf(error)}\n`)
     await stop(EXIT_FAILED)

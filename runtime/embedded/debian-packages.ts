@@ -21,7 +21,9 @@ export async function fetchDebianPackages(names: readonly string[], into: string
     const wanted = [...names, ...missingDependencies((await simulate(apt, names)).stdout, names)]
     const download = await apt(['download', ...wanted], 180_000)
     if (download.code !== 0) {
-      throw new Error(lastLine(download.stderr) || lastLine(update.stderr) || 'apt-get download failed')
+      // Without a network, apt only warns about it here and then misses the package.
+      const unreachable = /Failed to fetch .*/.exec(update.stderr)?.[0]
+      throw new Error(unreachable ?? (lastLine(download.stderr) || 'apt-get download failed'))
     }
     for (const file of readdirSync(join(work, 'packages'))) {
       const unpack = await runCommand('dpkg', ['-x', join(work, 'packages', file), into], {

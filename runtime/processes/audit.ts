@@ -15,12 +15,9 @@ runChild(async ({ options }, log) => {
   })
   const timer = setInterval(() => tell({ type: 'audit', health: audit.health() }), HEALTH_MS)
   return {
-    port: null,
-    role: {
-      async drain(deadlineMs) {
-        clearInterval(timer)
-        await audit.stop({ deadlineMs })
-      },
+    async drain(deadlineMs) {
+      clearInterval(timer)
+      await audit.stop({ deadlineMs })
     },
   }
 })

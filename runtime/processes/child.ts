@@ -16,10 +16,8 @@ type Start = Extract<ToProcess, { type: 'start' }>
 /** Over the deadline of the drain, for what hangs in spite of it. */
 const GRACE_MS = 2000
 
-/** @param start resolves with the running role and the port it listens on */
-export function runChild(
-  start: (message: Start, log: Logger) => Promise<{ role: Role; port: number | null }>,
-): void {
+/** @param start resolves with the running role */
+export function runChild(start: (message: Start, log: Logger) => Promise<Role>): void {
   let role: Role | null = null
   let deadlineMs = 0
   let isLeaving = false
@@ -50,8 +48,8 @@ export function runChild(
         const log = createLogger(message.options.logLevel, message.name)
         start(message, log).then(
           (started) => {
-            role = started.role
-            tell({ type: 'ready', port: started.port })
+            role = started
+            tell({ type: 'ready' })
           },
           (error: unknown) => {
             tell({ type: 'failed', reason: messageOf(error) })

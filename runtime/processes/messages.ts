@@ -22,7 +22,7 @@ export type ToProcess =
 export type FromProcess =
   /** It listens: what is sent to a cluster worker before is lost. */
   | { readonly type: 'listening' }
-  | { readonly type: 'ready'; readonly port: number | null }
+  | { readonly type: 'ready' }
   /** It cannot start, and why; it leaves by itself. */
   | { readonly type: 'failed'; readonly reason: string }
   | { readonly type: 'audit'; readonly health: AuditHealth }

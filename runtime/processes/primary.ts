@@ -22,17 +22,15 @@ export interface PrimaryOptions {
 
 export class Primary {
   readonly #options: PrimaryOptions
-  #cluster: ClusterOptions
   #workers: Supervised[] = []
   #audit: Supervised | null = null
 
   constructor(options: PrimaryOptions) {
     this.#options = options
-    this.#cluster = options.options
   }
 
-  /** Resolves with the port once all processes are ready. @throws Error with the reason why one cannot start */
-  async start(): Promise<number> {
+  /** Resolves once all processes are ready. @throws Error with the reason why one cannot start */
+  async start(): Promise<void> {
     cluster.setupPrimary({
       exec: fileURLToPath(new URL('./worker.js', import.meta.url)),
       args: [],
@@ -41,15 +39,14 @@ export class Primary {
     // The first one alone: what keeps one worker from starting keeps all of them, and is to be told once.
     const first = this.#worker(0)
     this.#workers = [first]
-    const port = (await this.#firstStart(first)) ?? this.#cluster.port
-    this.#cluster = { ...this.#cluster, port }
-    const others = Array.from({ length: this.#cluster.workers - 1 }, (_, index) => this.#worker(index + 1))
+    await this.#firstStart(first)
+    const { workers, audit } = this.#options.options
+    const others = Array.from({ length: workers - 1 }, (_, index) => this.#worker(index + 1))
     this.#workers = [first, ...others]
-    if (this.#cluster.audit) this.#audit = this.#auditProcess()
+    if (audit) this.#audit = this.#auditProcess()
     await Promise.all(
       [...others, ...(this.#audit === null ? [] : [this.#audit])].map((one) => this.#firstStart(one)),
     )
-    return port
   }
 
   /** Replaces the workers one by one: the new one is ready before the old one leaves. */
@@ -68,9 +65,9 @@ export class Primary {
     await this.#audit?.stop()
   }
 
-  async #firstStart(one: Supervised): Promise<number | null> {
+  async #firstStart(one: Supervised): Promise<void> {
     try {
-      return await one.start()
+      await one.start()
     } catch (error) {
       await this.stop()
       throw error
@@ -97,7 +94,7 @@ export class Primary {
     return new Supervised({
       name,
       fork: forkOne,
-      cluster: this.#cluster,
+      cluster: this.#options.options,
       files,
       log,
       onMessage: (message) => this.#heard(message),

@@ -49,8 +49,8 @@ export class Supervised {
     return this.#handle?.pid
   }
 
-  /** Starts it for the first time. @returns the port it listens on. @throws Error with the reason it gave */
-  start(): Promise<number | null> {
+  /** Starts it for the first time. @throws Error with the reason it gave */
+  start(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#fork(resolve, reject)
     })
@@ -79,7 +79,7 @@ export class Supervised {
     clearTimeout(timer)
   }
 
-  #fork(ready: (port: number | null) => void, failed: (error: Error) => void): void {
+  #fork(ready: () => void, failed: (error: Error) => void): void {
     const { name, fork, cluster, files } = this.#options
     const handle = fork()
     let reason: string | null = null
@@ -91,7 +91,7 @@ export class Supervised {
         this.#isReady = true
         this.#failedStarts = 0
         this.#readyAt = Date.now()
-        ready(message.port)
+        ready()
       } else if (message.type === 'failed') {
         reason = message.reason
       }
@@ -105,13 +105,14 @@ export class Supervised {
       const how = reason ?? (signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`)
       if (!wasReady) failed(new Error(how))
       // One that has never been ready is not started again: whoever wanted it is told why.
-      if (!this.#isStopping && this.#readyAt > 0) this.#died(wasReady, how)
+      if (!this.#isStopping && this.#readyAt > 0) this.#died(wasReady, signal === 'SIGKILL', how)
     })
   }
 
-  #died(wasReady: boolean, how: string): void {
+  #died(wasReady: boolean, wasKilled: boolean, how: string): void {
     const { name, log, onCrashLoop } = this.#options
-    if (!wasReady && ++this.#failedStarts >= MAX_FAILED_STARTS) {
+    // Who is killed while it starts has not failed by itself.
+    if (!wasReady && !wasKilled && ++this.#failedStarts >= MAX_FAILED_STARTS) {
       onCrashLoop(`${name} could not be started ${MAX_FAILED_STARTS} times in a row: ${how}`)
       return
     }

@@ -1,7 +1,6 @@
 /** A serving process: sessions and the connections of their clients. */
 import { createServer } from 'node:http'
 import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { builtinDefinitions } from '../../actors/lifecycles/builtin.ts'
 import { messageOf } from '../../actors/errors.ts'
 import { Registry } from '../../actors/registry.ts'
@@ -31,16 +30,13 @@ runChild(async ({ options, files }, log) => {
     throw error
   }
   return {
-    port: (server.address() as AddressInfo).port,
-    role: {
-      async drain(deadlineMs) {
-        server.close()
-        await runtime.close({ deadlineMs })
-        server.closeAllConnections()
-      },
-      heard(message) {
-        if (message.type === 'audit') audit = message.health
-      },
+    async drain(deadlineMs) {
+      server.close()
+      await runtime.close({ deadlineMs })
+      server.closeAllConnections()
+    },
+    heard(message) {
+      if (message.type === 'audit') audit = message.health
     },
   }
 })
