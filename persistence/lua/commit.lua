@@ -20,7 +20,8 @@ Invariants
   CM1  all validation stands before the first write of an entry; a script does not roll back.
   CM2  a version is written only over the one before it, of the same epoch.
   CM3  an entry that is not `committed` leaves the session as it was (a reservation is not part of its state).
-  CM4  a commit number that the record or tombstone knows is never applied again, whoever wrote between.
+  CM4  a commit number that the record or tombstone knows, or one before it of the same process, is never applied
+       again, whoever wrote between.
   CM5  a command key that is known is never applied again.
 
 A record is `<header>\n<state>\n<internals>`, a tombstone a header alone; actors/record-text.ts describes both. Headers
@@ -104,10 +105,11 @@ local function readSession()
 end
 
 -- The writers of the last minutes, this process with what it does now: `;node:number:first:last:time:epoch`, or `-`.
+-- An expiry (number 0) happens once by itself: it must not push out a commit of this process that may be sent again.
 local function withMe(first, last, ofEpoch)
   local kept = ''
   for writer, name, at in string.gmatch(writers, '(;(%w+):%d+:%d+:%d+:(%d+):%d+)') do
-    if name ~= node and tonumber(at) + WRITER_MS >= nowMs then kept = kept .. writer end
+    if (name ~= node or number == 0) and tonumber(at) + WRITER_MS >= nowMs then kept = kept .. writer end
   end
   if number > 0 then
     return ';' .. node .. ':' .. number .. ':' .. first .. ':' .. last .. ':' .. nowMs .. ':' .. ofEpoch .. kept
@@ -244,7 +246,14 @@ local function answerExpiry()
   end
   -- Another process may have finished a vanished one just now; its timers entry tells.
   if not raw and not call('ZSCORE', partition.timers, 'x:' .. id) then return { 'gone', '', '', 0 } end
-  return finishExpired(node .. '-' .. number)
+  local ofCommit = node .. '-' .. number
+  number = 0
+  return finishExpired(ofCommit)
+end
+
+local function gone()
+  if isTombstone then return { 'gone', endReason, epoch, version } end
+  return { 'gone', '', '', 0 }
 end
 
 local function answer()
@@ -254,14 +263,20 @@ local function answer()
   end
   local liveEpoch, liveRecord = isLive and epoch or '', isLive and raw or ''
 
-  if number > 0 then
-    local known, first, last, ofEpoch = match(writers, mine)
-    if known and tonumber(known) == number then
+  if kind == 'end' and ARGV[own + 1] == 'expired' then return answerExpiry() end
+
+  local known, first, last, ofEpoch = match(writers, mine)
+  known = tonumber(known)
+  if known and number > 0 then
+    if known == number then
       return { 'duplicate', ofEpoch, tonumber(first), tonumber(last), liveEpoch, liveRecord }
     end
+    -- A copy that a dying connection delivered late: this process has had its answer and gone on since.
+    if known > number then
+      if isLive then return { 'stale', epoch, raw } end
+      return gone()
+    end
   end
-
-  if kind == 'end' and ARGV[own + 1] == 'expired' then return answerExpiry() end
 
   -- Whoever meets a session past its time ends it first; then it is absent like any other.
   if bodyAt and not isLive then
@@ -277,13 +292,13 @@ local function answer()
 
   if kind == 'end' then
     if isLive then return finish(ARGV[own + 1], ARGV[own + 2], node .. '-' .. number) end
-    return { 'gone', endReason or '', epoch or '', version or 0 }
+    return gone()
   end
 
   local baseEpoch, baseVersion = ARGV[own + 1], tonumber(ARGV[own + 2])
   if not isLive then
     if kind == 'commit' and baseEpoch == '' then return write() end
-    return { 'gone', endReason or '', epoch or '', version or 0 }
+    return gone()
   end
 
   local isThere = baseEpoch == epoch and baseVersion == version

@@ -8,7 +8,8 @@ const OLDEST_MAJOR = 7
 /** A Redis or Valkey server that can be started here. */
 export interface RedisBinary {
   readonly command: string
-  readonly env: Record<string, string>
+  /** Its whole environment; ours if absent. */
+  readonly env?: Record<string, string>
   /** As it names itself, for people: `Redis 7.0.15`. */
   readonly name: string
 }
@@ -26,7 +27,7 @@ const PACKAGES = [
 export async function findRedisBinary(folder: string, log: (line: string) => void): Promise<RedisBinary> {
   const refused: string[] = []
   for (const command of ['redis-server', 'valkey-server']) {
-    const found = await inspect(command, {})
+    const found = await inspect(command)
     if (found !== null && found.major >= OLDEST_MAJOR) return found
     if (found !== null) refused.push(`${found.name} on PATH is too old`)
   }
@@ -91,17 +92,19 @@ async function inspectFetched(folder: string): Promise<(RedisBinary & { major: n
 
 async function inspect(
   command: string,
-  env: Record<string, string>,
+  env?: Record<string, string>,
 ): Promise<(RedisBinary & { major: number }) | null> {
   try {
-    const options = Object.keys(env).length > 0 ? { env } : {}
-    const { code, stdout } = await runCommand(command, ['--version'], { ...options, timeoutMs: 20_000 })
+    const { code, stdout } = await runCommand(command, ['--version'], {
+      ...(env && { env }),
+      timeoutMs: 20_000,
+    })
     // "Redis server v=7.0.15 sha=…", "Valkey server v=8.0.1 sha=…"
     const version = /^(\w+) server v=((\d+)\.[\d.]+)/i.exec(stdout)
     if (code !== 0 || version === null) return null
     return {
       command,
-      env,
+      ...(env && { env }),
       name: `${version[1] ?? ''} ${version[2] ?? ''}`,
       major: Number(version[3]),
     }

@@ -109,7 +109,7 @@ function launch(binary: RedisBinary, data: string, port: number, durable: boolea
   return new Promise((resolve, reject) => {
     // A session of its own: Ctrl-C in the terminal is for us, and we stop Redis after our last commit.
     const child = spawn(binary.command, args, {
-      env: binary.env,
+      ...(binary.env && { env: binary.env }),
       detached: true,
       stdio: 'ignore',
       ...ownerForRoot(data),

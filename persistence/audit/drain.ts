@@ -1,0 +1,149 @@
+/**
+ * One batch of one outbox on its way to PostgreSQL. The order is what makes it exactly once:
+ *
+ * 1. read the oldest entries,
+ * 2. write them (again, if an earlier run died after this step: a row that is there is skipped),
+ * 3. delete exactly them.
+ *
+ * Nothing is deleted that was not committed by PostgreSQL before, as a row or as a reject.
+ */
+import type pg from 'pg'
+import { dayOf, ensureDays, hasOwnPartition } from './days.ts'
+import { parseEntry, type AuditRow } from './entry.ts'
+import { classifyFailure, reasonOf } from './failure.ts'
+import type { FaultHook } from './fault-points.ts'
+import type { Outbox, OutboxReference } from './outbox.ts'
+import { insertRejects, insertRows, type Reject } from './table.ts'
+
+export interface DrainResult {
+  /** Rows that were not in PostgreSQL before. */
+  readonly rows: number
+  readonly rejected: number
+  /** Whether the outbox may hold more. */
+  readonly more: boolean
+}
+
+export interface DrainParts {
+  readonly outbox: Outbox
+  readonly pool: pg.Pool
+  /** Days that surely have a partition. Grows as they are made. */
+  readonly knownDays: Set<string>
+  readonly faultPoint?: FaultHook | undefined
+}
+
+interface Refusal {
+  readonly streamId: string
+  readonly reason: string
+  /** Of the row that was refused; absent where the entry was no row at all. */
+  readonly commitId?: string
+}
+
+/** Moves the oldest entries, at most `batch`, to PostgreSQL. Failures of either server are thrown as they come. */
+export async function drainBatch(parts: DrainParts, partition: number, batch: number): Promise<DrainResult> {
+  const { outbox, pool, faultPoint } = parts
+  await faultPoint?.('before-read')
+  const { entries, more } = await outbox.readOldest(partition, batch)
+  if (entries.length === 0) return { rows: 0, rejected: 0, more: false }
+  await faultPoint?.('after-read')
+
+  const rows: AuditRow[] = []
+  const refusals: Refusal[] = []
+  for (const entry of entries) {
+    const parsed = parseEntry(entry)
+    if (parsed.kind === 'row') rows.push(parsed.row)
+    else refusals.push(parsed)
+  }
+
+  await makeDays(parts, rows)
+  await faultPoint?.('before-insert')
+  const written: AuditRow[] = []
+  const count = await insertIsolating(pool, rows, written, refusals)
+  await faultPoint?.('after-insert')
+
+  const references: OutboxReference[] = written.map((row) => ({
+    streamId: row.streamId,
+    commitId: row.commitId,
+  }))
+  if (refusals.length > 0) {
+    await faultPoint?.('before-reject')
+    references.push(...(await keepRejects(parts, partition, refusals)))
+    await faultPoint?.('after-reject')
+  }
+
+  await faultPoint?.('before-delete')
+  await outbox.delete(partition, references)
+  await faultPoint?.('after-delete')
+  return { rows: count, rejected: refusals.length, more }
+}
+
+async function makeDays({ pool, knownDays }: DrainParts, rows: readonly AuditRow[]): Promise<void> {
+  const now = Date.now()
+  const needed = new Set<string>()
+  let last = ''
+  for (const { timeMs } of rows) {
+    // Neighbours are mostly of the same second: look at each second once.
+    if (timeMs.slice(0, -3) === last) continue
+    last = timeMs.slice(0, -3)
+    const day = dayOf(Number(timeMs))
+    if (!knownDays.has(day) && hasOwnPartition(day, now)) needed.add(day)
+  }
+  if (needed.size === 0) return
+  await ensureDays(pool, [...needed])
+  for (const day of needed) knownDays.add(day)
+}
+
+/**
+ * Writes rows; where PostgreSQL refuses what one of them holds, halves them until the one is found. Its neighbours
+ * are written as if it were not there.
+ *
+ * @returns how many rows are new.
+ */
+async function insertIsolating(
+  pool: pg.Pool,
+  rows: readonly AuditRow[],
+  written: AuditRow[],
+  refusals: Refusal[],
+): Promise<number> {
+  if (rows.length === 0) return 0
+  try {
+    const count = await insertRows(pool, rows)
+    written.push(...rows)
+    return count
+  } catch (error) {
+    if (classifyFailure(error) !== 'data') throw error
+    const [only] = rows
+    if (rows.length === 1 && only !== undefined) {
+      refusals.push({
+        streamId: only.streamId,
+        commitId: only.commitId,
+        reason: `PostgreSQL refused it: ${reasonOf(error)}`,
+      })
+      return 0
+    }
+    const half = rows.length >> 1
+    const first = await insertIsolating(pool, rows.slice(0, half), written, refusals)
+    return first + (await insertIsolating(pool, rows.slice(half), written, refusals))
+  }
+}
+
+/** Stores refused entries byte for byte. @returns what to delete. */
+async function keepRejects(
+  { outbox, pool }: DrainParts,
+  partition: number,
+  refusals: readonly Refusal[],
+): Promise<OutboxReference[]> {
+  const rejects: Reject[] = []
+  const references: OutboxReference[] = []
+  for (const { streamId, reason, commitId } of refusals) {
+    const fields = await outbox.readRaw(partition, streamId)
+    if (fields === null) continue // another process was faster
+    const at = fields.findIndex((field, index) => index % 2 === 0 && field.toString() === 'c')
+    const found = fields[at + 1]
+    // Redis lost the entry and gave its id to another commit, which was never refused: leave it to the next read.
+    if (commitId !== undefined && found?.toString() !== commitId) continue
+    rejects.push({ partition, streamId, reason, fields })
+    references.push({ streamId, commitId: at < 0 ? '' : (found ?? '') })
+  }
+  await insertRejects(pool, rejects)
+  return references
+}

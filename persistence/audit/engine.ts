@@ -1,0 +1,153 @@
+/**
+ * What does the work of an audit process: a BullMQ worker on the main thread, so that the locks of its jobs are
+ * renewed while threads are busy, and a pool of threads that run its jobs. It can be thrown away and built anew as a
+ * whole, because neither holds anything that is not in the outbox.
+ */
+import { Worker, type Job } from 'bullmq'
+import { Redis } from 'ioredis'
+import { fileURLToPath } from 'node:url'
+import { Piscina } from 'piscina'
+import type { Logger } from '../../actors/ports.ts'
+import type { Task, TaskOutcome, ThreadData } from './pool-task.ts'
+import { AUDIT_QUEUE, auditQueuePrefix, type AuditJob } from './queue.ts'
+import { rateLimited } from './rate-limited.ts'
+
+/** A process that was killed holds its jobs for so long, in ms; they are free at the next check after that. */
+const LOCK_MS = 10_000
+const STALLED_CHECK_MS = 5_000
+/** Processes may die in the middle of a job as often as they like: the job is not to blame. */
+const MAX_STALLED = 1_000_000
+const FIRST_WAIT_MS = 200
+const LONGEST_WAIT_MS = 5_000
+
+export interface EngineOptions extends ThreadData {
+  readonly threads: number
+  readonly batch: number
+  readonly log: Logger
+  /** Arguments of Node for the threads; given where they are to run TypeScript. */
+  readonly threadArguments?: readonly string[] | undefined
+  /** Called with the outcome of each batch. */
+  readonly onOutcome: (partition: number, outcome: TaskOutcome) => void
+}
+
+/** What PostgreSQL refuses as a whole: fails the attempt, not the process. */
+class Refused extends Error {
+  constructor(reason: string) {
+    super(`PostgreSQL refuses the batch: ${reason}`)
+    this.name = 'Refused'
+  }
+}
+
+export class Engine {
+  readonly #options: EngineOptions
+  readonly #pool: Piscina<Task, TaskOutcome>
+  readonly #redis: Redis
+  readonly #worker: Worker<AuditJob>
+  readonly #stopping = new AbortController()
+
+  /** Starts at once. */
+  constructor(options: EngineOptions) {
+    const { redisUrl, databaseUrl, prefix, answerMs, faultModule, threads, log } = options
+    this.#options = options
+    const warn = rateLimited(log, 10_000)
+    const isSource = import.meta.url.endsWith('.ts')
+    this.#pool = new Piscina<Task, TaskOutcome>({
+      filename: fileURLToPath(new URL(isSource ? './pool-task.ts' : './pool-task.js', import.meta.url)),
+      minThreads: threads,
+      maxThreads: threads,
+      idleTimeout: Infinity,
+      // With atomics a thread is frozen between tasks: its sockets would not be served.
+      atomics: 'disabled',
+      workerData: { redisUrl, databaseUrl, prefix, answerMs, faultModule } satisfies ThreadData,
+      ...(options.threadArguments === undefined ? {} : { execArgv: [...options.threadArguments] }),
+    })
+    this.#pool.on('error', (error: Error) => warn({ error: error.message }, 'audit: a thread failed'))
+
+    // No command timeout: the worker's blocking connection is made with the same options.
+    this.#redis = new Redis(redisUrl, {
+      connectionName: 'troupe-audit-worker',
+      maxRetriesPerRequest: null,
+      retryStrategy: (attempt) => Math.min(20 * attempt, 500),
+      reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 2 : false),
+    })
+    this.#redis.on('error', (error) => warn({ error: error.message }, 'audit: connection to Redis failed'))
+    this.#worker = new Worker<AuditJob>(AUDIT_QUEUE, (job) => this.#drain(job), {
+      connection: this.#redis,
+      prefix: auditQueuePrefix(prefix),
+      concurrency: threads,
+      lockDuration: LOCK_MS,
+      stalledInterval: STALLED_CHECK_MS,
+      maxStalledCount: MAX_STALLED,
+      runRetryDelay: 1_000,
+    })
+    this.#worker.on('error', (error) => warn({ error: error.message }, 'audit: worker failed'))
+    this.#worker.on('failed', (job, error) =>
+      warn(
+        { partition: job?.data.partition, attempt: job?.attemptsMade, error: error.message },
+        'audit: job failed',
+      ),
+    )
+  }
+
+  /**
+   * Waits for the jobs under way, at most for `deadlineMs`, and ends threads and connections. What is left undone is
+   * in the outbox.
+   */
+  async stop({ deadlineMs }: { readonly deadlineMs: number }): Promise<void> {
+    this.#stopping.abort()
+    await atMost(this.#worker.close(), deadlineMs)
+    // Where Redis is away, closing waits for it; the connections of the worker are then cut.
+    await atMost(this.#worker.getBackend().close(true), 1_000)
+    this.#redis.disconnect()
+    await this.#pool.destroy()
+  }
+
+  /** Empties the outbox of one partition. An empty one is success. */
+  async #drain(job: Job<AuditJob>): Promise<void> {
+    const { partition } = job.data
+    const { batch, onOutcome } = this.#options
+    let waitMs = FIRST_WAIT_MS
+    // A job that stops early is done all the same: the sweep announces what is left.
+    while (!this.#stopping.signal.aborted) {
+      const outcome = await this.#pool.run({ partition, batch })
+      onOutcome(partition, outcome)
+      switch (outcome.kind) {
+        case 'done':
+          if (!outcome.more) return
+          waitMs = FIRST_WAIT_MS
+          break
+        case 'away':
+          // The job stays active, its lock is renewed, no attempt is used; trying again is how the return is noticed.
+          await sleep(waitMs, this.#stopping.signal)
+          waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)
+          break
+        case 'refused':
+          throw new Refused(outcome.reason)
+      }
+    }
+  }
+}
+
+/** Resolves after `ms` or when the signal is aborted. */
+export function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve()
+    const done = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, ms)
+    signal.addEventListener('abort', done)
+  })
+}
+
+/** Waits for `work`, however it ends, but not longer than `ms`. */
+export async function atMost(work: Promise<unknown>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  await Promise.race([
+    work.catch(() => undefined),
+    new Promise((resolve) => (timer = setTimeout(resolve, ms))),
+  ])
+  clearTimeout(timer)
+}

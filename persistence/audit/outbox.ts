@@ -1,0 +1,118 @@
+/**
+ * Reading the oldest entries of an outbox and deleting exactly those. The outbox is the truth: an entry leaves it
+ * only after PostgreSQL has committed it.
+ */
+import type { Redis } from 'ioredis'
+import { messageOf } from '../../actors/errors.ts'
+import type { Keys } from '../keys.ts'
+import { Script } from '../scripts.ts'
+import type { OutboxEntry } from './entry.ts'
+
+/** What a read should bring at most, so that a few large sessions do not fill the thread's memory. */
+const READ_BYTES = 4_000_000
+/** Entries deleted in one script call: Redis serves nobody else while it runs. */
+const DELETE_CHUNK = 64
+
+/** Redis could not be reached, or did not do what it was asked. */
+export class OutboxFailure extends Error {
+  constructor(cause: unknown) {
+    super(messageOf(cause), { cause })
+    this.name = 'OutboxFailure'
+  }
+
+  /** A connection that left a command unanswered may never answer again, though it is open: a new one is needed. */
+  get isSilence(): boolean {
+    return this.message === 'Command timed out'
+  }
+}
+
+/** Which entry to delete, and the commit it must hold (`''`: none). */
+export interface OutboxReference {
+  readonly streamId: string
+  readonly commitId: string | Buffer
+}
+
+export interface OutboxDepth {
+  readonly partition: number
+  /** Entries. */
+  readonly length: number
+  /** Id of the oldest one, `''` if there is none. */
+  readonly oldest: string
+  /** Age of the oldest one in ms, by Redis' clock. */
+  readonly oldestMs: number
+}
+
+/** The outboxes of all partitions. Every method throws OutboxFailure. */
+export class Outbox {
+  readonly #redis: Redis
+  readonly #keys: Keys
+  readonly #deleteScript = new Script('delete-outbox')
+  readonly #peekScript = new Script('peek-outbox')
+  /** Mean size of the entries read lately; starts high, so that the first read is a small one. */
+  #entryBytes = 32_000
+
+  constructor(redis: Redis, keys: Keys) {
+    this.#redis = redis
+    this.#keys = keys
+  }
+
+  /**
+   * The oldest entries, at most `limit` and about 4 MB.
+   *
+   * @returns `more`: there may be others behind them.
+   */
+  async readOldest(partition: number, limit: number): Promise<{ entries: OutboxEntry[]; more: boolean }> {
+    const count = Math.max(1, Math.min(limit, Math.floor(READ_BYTES / this.#entryBytes)))
+    const found = await ask(this.#redis.xrange(this.#keys.outbox(partition), '-', '+', 'COUNT', count))
+    let characters = 0
+    const entries = found.map(([streamId, fields]) => {
+      for (const field of fields) characters += field.length
+      return { streamId, fields }
+    })
+    if (entries.length > 0) this.#entryBytes = Math.max(1, characters / entries.length)
+    return { entries, more: entries.length === count }
+  }
+
+  /** The fields of one entry byte for byte, names and values in turn; `null` if it is gone. */
+  async readRaw(partition: number, streamId: string): Promise<Buffer[] | null> {
+    const found = await ask(this.#redis.xrangeBuffer(this.#keys.outbox(partition), streamId, streamId))
+    return found[0]?.[1] ?? null
+  }
+
+  /** Deletes each entry that still holds its commit. @returns how many did. */
+  async delete(partition: number, references: readonly OutboxReference[]): Promise<number> {
+    const keys = [this.#keys.outbox(partition)]
+    const calls: Promise<unknown>[] = []
+    for (let from = 0; from < references.length; from += DELETE_CHUNK) {
+      const pairs = references
+        .slice(from, from + DELETE_CHUNK)
+        .flatMap((each) => [each.streamId, each.commitId])
+      calls.push(this.#deleteScript.run(this.#redis, keys, pairs))
+    }
+    let deleted = 0
+    for (const count of await ask(Promise.all(calls))) deleted += Number(count)
+    return deleted
+  }
+
+  /** What waits in each of the partitions. */
+  async peek(partitions: readonly number[]): Promise<OutboxDepth[]> {
+    const calls = partitions.map((partition) =>
+      this.#peekScript.run(this.#redis, [this.#keys.outbox(partition)], []),
+    )
+    const answers = (await ask(Promise.all(calls))) as [number, string, number][]
+    return answers.map(([length, oldest, now], index) => ({
+      partition: partitions[index] ?? -1,
+      length,
+      oldest,
+      oldestMs: oldest === '' ? 0 : Math.max(0, now - Number(oldest.split('-')[0])),
+    }))
+  }
+}
+
+async function ask<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer
+  } catch (error) {
+    throw new OutboxFailure(error)
+  }
+}

@@ -1,0 +1,196 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { parseFeedMessage } from '../../actors/feed-message.ts'
+import type { Position, SessionId } from '../../actors/session.ts'
+import { sid, TestCluster } from '../support/hosts.ts'
+import { key, Listener, stateIn, stateOf, tracesOf, transition, Writer } from './store-support.ts'
+
+let cluster: TestCluster
+let a: Writer
+let b: Writer
+
+beforeAll(async () => {
+  cluster = new TestCluster()
+  a = new Writer(await cluster.store())
+  b = new Writer(await cluster.store())
+})
+afterAll(() => cluster.close())
+
+async function heardOf(id: SessionId, act: () => Promise<unknown>): Promise<Listener> {
+  const listener = await Listener.on(cluster, id)
+  await act()
+  await listener.settled()
+  listener.stop()
+  return listener
+}
+
+describe('CM1 a commit is all or nothing', () => {
+  it('CM1 a creation writes record, lifetime, expiry entry, command key, row and feed message', async () => {
+    const id = sid('created')
+    const k = key('creation-key')
+    const entry = a.creation(id, {
+      keys: [k],
+      transitions: [{ kind: 'created', audit: '{"input":1}', state: stateOf(0), key: k }],
+      internals: '{"historyValue":{}}',
+      emitted: [{ transition: 0, event: '{"type":"hello"}' }],
+      ttlMs: 100_000,
+      doneTtlMs: 7000,
+    })
+    let made: Awaited<ReturnType<Writer['write']>> | undefined
+    const heard = await heardOf(id, async () => {
+      made = await a.write(entry)
+    })
+    const found = await tracesOf(cluster, id)
+
+    expect(made).toMatchObject({ firstVersion: 1, version: 1 })
+    const { epoch, time = 0, expiresAt } = made ?? {}
+    expect(expiresAt).toBe(time + 100_000)
+    expect(Number(epoch) / 1000).toBeCloseTo(time, -1)
+    const record = await b.store.read(id)
+    expect(record).toEqual({
+      id,
+      epoch,
+      version: 1,
+      commitId: `${a.store.node}-1`,
+      machine: 'counter',
+      machineVersion: 1,
+      createdAt: time,
+      updatedAt: time,
+      expiresAt,
+      ttlMs: 100_000,
+      doneTtlMs: 7000,
+      state: stateOf(0),
+      internals: '{"historyValue":{}}',
+    })
+    expect(found.keyTtlMs).toBeGreaterThan(100_000)
+    expect(found.expiryEntry).toBe(expiresAt)
+    expect(found.rows).toEqual([
+      {
+        i: id,
+        e: epoch,
+        v: '1',
+        c: `${a.store.node}-1`,
+        p: '',
+        t: String(time),
+        k: 'created',
+        m: '{"input":1}',
+        s: stateOf(0),
+      },
+    ])
+    expect(Object.keys(found.commandKeys)).toEqual(['creation-key'])
+    expect(heard.ofSession).toHaveLength(1)
+    expect(heard.ofPartition).toEqual(heard.ofSession)
+    expect(parseFeedMessage(heard.ofSession[0] ?? '')).toEqual({
+      kind: 'updated',
+      id,
+      node: a.store.node,
+      baseVersion: 0,
+      record,
+      events: '[]',
+      emitted: [{ version: 1, event: '{"type":"hello"}' }],
+    })
+  })
+
+  it('CM1 several transitions make as many rows, one record and one feed message', async () => {
+    const id = sid('three')
+    const created = await a.write(a.creation(id))
+    const heard = await heardOf(id, () =>
+      b.write(
+        b.commit(id, created, {
+          transitions: [transition(2), transition(3), transition(4)],
+          events: '["A","B","C"]',
+          emitted: [{ transition: 2, event: '{"type":"third"}' }],
+        }),
+      ),
+    )
+    const found = await tracesOf(cluster, id)
+    expect(found.rows.map(({ v, s }) => [v, s])).toEqual(
+      [1, 2, 3, 4].map((v) => [`${v}`, stateOf(v === 1 ? 0 : v)]),
+    )
+    expect((await a.store.read(id))?.state).toBe(stateOf(4))
+    expect(heard.ofSession).toHaveLength(1)
+    expect(parseFeedMessage(heard.ofSession[0] ?? '')).toMatchObject({
+      baseVersion: 1,
+      events: '["A","B","C"]',
+      emitted: [{ version: 4 }],
+      record: { version: 4, createdAt: created.createdAt },
+    })
+  })
+
+  it('CM1 a deletion leaves a tombstone, a row and a notice, and no expiry entry', async () => {
+    const id = sid('deleted')
+    const created = await a.write(a.creation(id))
+    const heard = await heardOf(id, () => b.write({ ...b.deletion(id), audit: '{"why":"test"}' }))
+    const found = await tracesOf(cluster, id)
+    expect(await a.store.read(id)).toBeNull()
+    expect(found.record).toMatch(new RegExp(`^1t ${created.epoch} 2 \\S+ deleted `))
+    expect(found.keyTtlMs).toBeGreaterThan(500_000)
+    expect(found.expiryEntry).toBeNull()
+    expect(found.rows[1]).toMatchObject({ v: '2', k: 'deleted', p: found.rows[0]?.['c'], s: '' })
+    expect(parseFeedMessage(heard.ofSession[0] ?? '')).toEqual({
+      kind: 'ended',
+      id,
+      position: { epoch: created.epoch, version: 2 },
+      reason: 'deleted',
+    })
+    expect(heard.ofPartition).toEqual(heard.ofSession)
+  })
+
+  it('CM1 what does not commit writes no row, key, timer or message', async () => {
+    const id = sid('silent')
+    const old = await a.write(a.creation(id))
+    await a.write(a.commit(id, old))
+    const before = await stateIn(cluster, id)
+    const k = key('never')
+    const heard = await heardOf(id, async () => {
+      const keyed = { keys: [k], transitions: [transition(9, k)] }
+      expect(await b.run(b.commit(id, old, keyed))).toMatchObject({ kind: 'stale' })
+      expect(await b.run(b.creation(id, keyed))).toMatchObject({ kind: 'stale' })
+      expect(await b.run(b.check(id, old, [k]))).toMatchObject({ kind: 'stale' })
+    })
+    expect(await stateIn(cluster, id)).toEqual(before)
+    expect(heard.ofPartition).toEqual([])
+  })
+
+  it('CM1 each entry of a call is answered by itself, and one that fails leaves nothing', async () => {
+    const [good, stale, gone, strange, last] = ['e-1', 'e-2', 'e-3', 'e-4', 'e-5'].map(sid) as [
+      SessionId,
+      SessionId,
+      SessionId,
+      SessionId,
+      SessionId,
+    ]
+    const base: Position = await b.write(b.creation(good))
+    const behind: Position = await b.write(b.creation(stale))
+    await b.write(b.commit(stale, behind))
+    await cluster.redis.set(cluster.keys.session(strange), '9 a record from the future')
+
+    const outcomes = await a.store.execute([
+      a.commit(good, base),
+      a.commit(stale, behind),
+      a.commit(gone, base),
+      a.creation(strange),
+      a.check(good, { epoch: base.epoch, version: 2 }),
+      a.creation(last),
+    ])
+    expect(outcomes.map(({ kind }) => kind)).toEqual([
+      'committed',
+      'stale',
+      'gone',
+      'refused',
+      'current',
+      'committed',
+    ])
+    expect(outcomes[3]).toMatchObject({ retryable: false, message: expect.stringContaining('e-4') as string })
+    expect((await tracesOf(cluster, strange)).rows).toEqual([])
+    expect(await cluster.redis.get(cluster.keys.session(strange))).toBe('9 a record from the future')
+    expect((await tracesOf(cluster, gone)).record).toBeNull()
+    expect((await tracesOf(cluster, last)).rows).toHaveLength(1)
+  })
+
+  it('CM1 the same session twice in a call: the second entry sees what the first one wrote', async () => {
+    const id = sid('twice')
+    const [first, second] = await a.store.execute([a.creation(id), a.creation(id)])
+    expect(first).toMatchObject({ kind: 'committed' })
+    expect(second).toMatchObject({ kind: 'stale', record: { version: 1 } })
+  })
+})

@@ -1,0 +1,139 @@
+/**
+ * The subscribers of one session on this process, and how far each was told.
+ *
+ * Replies carry views too, so each subscriber has gates of its own: no notification passes that is not newer than
+ * what this subscriber has got already.
+ */
+import type { SessionUpdated } from '../../actors/feed-message.ts'
+import type { Logger } from '../../actors/ports.ts'
+import { messageOf } from '../../actors/errors.ts'
+import { comparePositions, type Position, type SessionId, type SessionRecord } from '../../actors/session.ts'
+import type { Notifier } from './notifier.ts'
+import type { EndedNotification, Notification, Subscriber } from './subscriber.ts'
+
+interface Member {
+  readonly subscriber: Subscriber
+  /** The newest view that it got, by notification or reply. */
+  seen: Position
+  /** Emitted events up to here were delivered, or a gap was told. */
+  heard: Position
+}
+
+export class Audience {
+  readonly #id: SessionId
+  readonly #notifier: Notifier
+  readonly #logger: Logger
+  readonly #members = new Map<Subscriber, Member>()
+
+  constructor(id: SessionId, notifier: Notifier, logger: Logger) {
+    this.#id = id
+    this.#notifier = notifier
+    this.#logger = logger
+  }
+
+  get size(): number {
+    return this.#members.size
+  }
+
+  /** Takes in a subscriber whose reply carries this record. */
+  admit(subscriber: Subscriber, record: SessionRecord): void {
+    const member = this.#members.get(subscriber)
+    if (member === undefined) this.#members.set(subscriber, { subscriber, seen: record, heard: record })
+    else if (comparePositions(record, member.seen) > 0) member.seen = record
+  }
+
+  leave(subscriber: Subscriber): void {
+    this.#members.delete(subscriber)
+  }
+
+  clear(): void {
+    this.#members.clear()
+  }
+
+  /** What this subscriber has seen last; `undefined`: it is none. */
+  seenBy(subscriber: Subscriber): Position | undefined {
+    return this.#members.get(subscriber)?.seen
+  }
+
+  /** The replies of these connections carry this position. */
+  answered(origins: ReadonlySet<object>, position: Position): void {
+    for (const origin of origins) {
+      const member = this.#members.get(origin as Subscriber)
+      if (member !== undefined && comparePositions(position, member.seen) > 0) member.seen = position
+    }
+  }
+
+  tellEmitted(news: SessionUpdated): void {
+    for (const { version, event } of news.emitted) {
+      const notification = this.#notifier.emitted(this.#id, news.record.epoch, version, event)
+      for (const member of this.#members.values()) {
+        if (comparePositions(notification, member.heard) > 0) this.#tell(member.subscriber, notification)
+      }
+    }
+    this.heardUpTo(news.record)
+  }
+
+  /** Nothing emitted up to this position will be told any more. */
+  heardUpTo(position: Position): void {
+    for (const member of this.#members.values()) {
+      if (comparePositions(position, member.heard) > 0) member.heard = position
+    }
+  }
+
+  tellUpdated(record: SessionRecord, events: string): void {
+    const views = this.#notifier.updated(record, events)
+    for (const member of this.#members.values()) {
+      if (comparePositions(record, member.seen) <= 0) continue
+      member.seen = record
+      try {
+        // The view's group is asked of the definition, which may fail.
+        member.subscriber.deliver(views.for(member.subscriber.principal))
+      } catch (error) {
+        this.#failed('updated', error)
+      }
+    }
+  }
+
+  /** Emitted events before `next` may be missing. A new epoch is a new life, of which nothing was missed. */
+  tellGapBefore(next: Position): void {
+    const gap = this.#notifier.gap(this.#id)
+    for (const { subscriber, heard } of this.#members.values()) {
+      if (heard.epoch === next.epoch && heard.version < next.version) this.#tell(subscriber, gap)
+    }
+  }
+
+  tellGap(): void {
+    this.#tellAll(this.#notifier.gap(this.#id))
+  }
+
+  tellMessage(text: string): void {
+    this.#tellAll(this.#notifier.message(this.#id, text))
+  }
+
+  /** Tells the end to all but `origins`, whose replies do, and lets all go. */
+  dismiss(ended: EndedNotification, origins: ReadonlySet<object> | null): void {
+    const members = [...this.#members.keys()]
+    this.#members.clear()
+    for (const subscriber of members) if (origins?.has(subscriber) !== true) this.#tell(subscriber, ended)
+  }
+
+  #tellAll(notification: Notification): void {
+    for (const subscriber of this.#members.keys()) this.#tell(subscriber, notification)
+  }
+
+  /** One subscriber's fault must not keep the news from the others. */
+  #tell(subscriber: Subscriber, notification: Notification): void {
+    try {
+      subscriber.deliver(notification)
+    } catch (error) {
+      this.#failed(notification.kind, error)
+    }
+  }
+
+  #failed(kind: Notification['kind'], error: unknown): void {
+    this.#logger.error(
+      { id: this.#id, kind, reason: messageOf(error) },
+      'a subscriber failed at a notification',
+    )
+  }
+}

@@ -1,0 +1,259 @@
+/**
+ * Hands what happens to sessions, here or on other processes, to the subscribers on this process: sockets and
+ * callbacks alike. What is told in which order is the business of {@link Subject}; this file knows which sessions
+ * have subscribers, and keeps the feed subscribed to exactly those.
+ */
+import type { FeedMessage, SessionEnded, SessionUpdated } from '../../actors/feed-message.ts'
+import type { Clock, Feed, Logger, UpdateSink } from '../../actors/ports.ts'
+import { PARTITIONS, partitionOf } from '../../actors/partitions.ts'
+import { TroupeError, messageOf } from '../../actors/errors.ts'
+import { comparePositions, type Position, type SessionId, type SessionRecord } from '../../actors/session.ts'
+import { Comparison } from './comparison.ts'
+import { Notifier, type ViewOptions } from './notifier.ts'
+import { Subject, type SubjectOptions } from './subject.ts'
+import type { Subscriber } from './subscriber.ts'
+
+export interface FanOutOptions extends ViewOptions {
+  readonly feed: Feed
+  /** Id of this process among the writers: its own news comes by {@link FanOut.publish}, not by the feed. */
+  readonly node: string
+  readonly clock: Clock
+  readonly logger: Logger
+  /** One read of the store; `null`: no such session. */
+  readonly read: (id: SessionId) => Promise<SessionRecord | null>
+  /** Where sessions stand, all of one partition; `null`: gone. */
+  readonly positions: (ids: readonly SessionId[]) => Promise<(Position | null)[]>
+  /** Default 50. */
+  readonly gapHoldMs?: number
+  /** Default 2000. */
+  readonly goneHoldMs?: number
+  /** How often every subscribed session is compared with the store. Default 8000. */
+  readonly compareEveryMs?: number
+  /** How long a session without subscribers stays subscribed, so that quick returns cost nothing. Default 1000. */
+  readonly lingerMs?: number
+}
+
+export type AnyListener = (message: SessionUpdated | SessionEnded) => void
+
+export class FanOut implements UpdateSink {
+  readonly #options: FanOutOptions
+  readonly #subjectOptions: SubjectOptions
+  readonly #subjects = new Map<SessionId, Subject>()
+  readonly #byPartition: readonly Set<Subject>[]
+  /** Joins under way of a session: it must not be let go. */
+  readonly #joining = new Map<SessionId, number>()
+  readonly #lingering = new Map<SessionId, { cancel(): void }>()
+  readonly #anyListeners = new Set<AnyListener>()
+  readonly #comparison: Comparison
+  /** News of this process that the feed brought before `publish` did. */
+  #own: SessionUpdated[] = []
+  #ownTimer: { cancel(): void } | null = null
+  #stopped = false
+
+  constructor(options: FanOutOptions) {
+    this.#options = options
+    this.#subjectOptions = {
+      clock: options.clock,
+      logger: options.logger,
+      notifier: new Notifier(options),
+      read: options.read,
+      onEnded: (subject) => this.#letGo(subject),
+      gapHoldMs: options.gapHoldMs ?? 50,
+      goneHoldMs: options.goneHoldMs ?? 2000,
+      retryMs: { first: 200, longest: 2000 },
+    }
+    this.#byPartition = Array.from({ length: PARTITIONS }, () => new Set<Subject>())
+    this.#comparison = new Comparison({
+      clock: options.clock,
+      logger: options.logger,
+      intervalMs: options.compareEveryMs ?? 8000,
+      idsOf: (partition) => Array.from(this.#byPartition[partition] ?? [], (subject) => subject.id),
+      positions: options.positions,
+      onPosition: (id, position) => this.#compared(id, position),
+    })
+  }
+
+  /** Listens to the feed. Call once, before the first {@link join}. */
+  start(): void {
+    const { feed } = this.#options
+    feed.onMessage = (message) => this.#heard(message)
+    feed.onInterrupted = () => {
+      for (const subject of this.#subjects.values()) subject.interrupted()
+      void this.#comparison.compareAll()
+    }
+    this.#comparison.start()
+  }
+
+  /** Forgets all subscribers. The feed is stopped by whoever started it. */
+  stop(): void {
+    this.#stopped = true
+    this.#comparison.stop()
+    this.#ownTimer?.cancel()
+    for (const timer of this.#lingering.values()) timer.cancel()
+    for (const subject of this.#subjects.values()) subject.stop()
+    this.#subjects.clear()
+    this.#lingering.clear()
+    this.#own = []
+    this.#anyListeners.clear()
+  }
+
+  /** Number of sessions that this process listens to. */
+  get size(): number {
+    return this.#subjects.size
+  }
+
+  /**
+   * Subscribes. Either `joined` is called, with the newest record (`null`: no such session, not subscribed), or
+   * `failed`. Notifications flow from the call of `joined` on, so it must pass the record on before it returns.
+   * To give up while joining, call {@link leave} in `joined`.
+   */
+  join(
+    id: SessionId,
+    subscriber: Subscriber,
+    joined: (record: SessionRecord | null) => void,
+    failed: (error: unknown) => void,
+  ): void {
+    const subject = this.#subjectOf(id)
+    this.#joining.set(id, (this.#joining.get(id) ?? 0) + 1)
+    const over = (): void => {
+      const joining = (this.#joining.get(id) ?? 1) - 1
+      if (joining > 0) this.#joining.set(id, joining)
+      else this.#joining.delete(id)
+    }
+    // The feed first, then the read: a commit in between is in one of both.
+    subject.opened
+      .then(() => this.#options.read(id))
+      .then(
+        (record) => {
+          over()
+          if (this.#subjects.get(id) !== subject) failed(leaving())
+          else joined(subject.admit(subscriber, record))
+          this.#letGo(subject)
+        },
+        (error: unknown) => {
+          over()
+          failed(error)
+          this.#letGo(subject)
+        },
+      )
+      .catch((error: unknown) => {
+        this.#options.logger.error({ id, reason: messageOf(error) }, 'a subscriber failed while joining')
+      })
+  }
+
+  /** Ends a subscription, if there is one. */
+  leave(id: SessionId, subscriber: Subscriber): void {
+    const subject = this.#subjects.get(id)
+    if (subject === undefined) return
+    subject.leave(subscriber)
+    this.#letGo(subject)
+  }
+
+  /** See {@link Subject.settle}: every reply that carries a record asks first. */
+  settle(subscriber: Subscriber, record: SessionRecord): SessionRecord {
+    return this.#subjects.get(record.id)?.settle(subscriber, record) ?? record
+  }
+
+  /** What this process committed. Call it before the replies to `origins` are sent. */
+  publish(message: FeedMessage, origins: ReadonlySet<object>): void {
+    const subject = this.#subjects.get(message.id)
+    if (subject !== undefined) this.#tell(subject, message, origins)
+  }
+
+  /**
+   * Calls back for updates and ends of every session of every process, at most once each: as the feed tells them,
+   * without repair of what it loses. @returns how to end it. @throws StoreFailure
+   */
+  async onAny(listener: AnyListener): Promise<() => void> {
+    await this.#options.feed.subscribeAll()
+    this.#anyListeners.add(listener)
+    return () => void this.#anyListeners.delete(listener)
+  }
+
+  #heard(message: FeedMessage): void {
+    const subject = this.#subjects.get(message.id)
+    if (subject !== undefined) {
+      if (message.kind === 'updated' && message.node === this.#options.node) this.#heardOwn(subject, message)
+      else this.#tell(subject, message, null)
+    }
+    if (message.kind === 'message' || this.#anyListeners.size === 0) return
+    for (const listener of this.#anyListeners) {
+      try {
+        listener(message)
+      } catch (error) {
+        this.#options.logger.error(
+          { id: message.id, reason: messageOf(error) },
+          'an onUpdate callback failed',
+        )
+      }
+    }
+  }
+
+  /**
+   * The feed is often faster than the reply of the commit, and must not tell the connection that caused an update
+   * before its reply does. It counts only if `publish` does not come (the reply was lost).
+   */
+  #heardOwn(subject: Subject, news: SessionUpdated): void {
+    if (subject.known !== null && comparePositions(news.record, subject.known) <= 0) return
+    this.#own.push(news)
+    this.#ownTimer ??= this.#options.clock.setTimeout(() => {
+      this.#ownTimer = null
+      const waiting = this.#own
+      this.#own = []
+      for (const own of waiting) this.#subjects.get(own.id)?.update(own, null)
+    }, this.#subjectOptions.gapHoldMs)
+  }
+
+  #tell(subject: Subject, message: FeedMessage, origins: ReadonlySet<object> | null): void {
+    switch (message.kind) {
+      case 'updated':
+        subject.update(message, origins)
+        return
+      case 'message':
+        subject.message(message.message)
+        return
+      case 'ended':
+        subject.end(message, origins)
+    }
+  }
+
+  #compared(id: SessionId, position: Position | null): void {
+    const subject = this.#subjects.get(id)
+    if (position === null) subject?.expectEnd()
+    else subject?.expect(position)
+  }
+
+  #subjectOf(id: SessionId): Subject {
+    const known = this.#subjects.get(id)
+    if (known !== undefined) return known
+    const opened = this.#stopped ? Promise.reject(leaving()) : this.#options.feed.subscribe(id)
+    const subject = new Subject(id, opened, this.#subjectOptions)
+    this.#subjects.set(id, subject)
+    this.#byPartition[partitionOf(id)]?.add(subject)
+    opened.catch(() => this.#drop(subject))
+    return subject
+  }
+
+  /** Unsubscribes a while after the last subscriber left. */
+  #letGo(subject: Subject): void {
+    const { id } = subject
+    if (subject.size > 0 || this.#lingering.has(id) || this.#subjects.get(id) !== subject) return
+    const timer = this.#options.clock.setTimeout(() => {
+      this.#lingering.delete(id)
+      if (subject.size > 0 || this.#joining.has(id) || this.#subjects.get(id) !== subject) return
+      this.#drop(subject)
+      this.#options.feed.unsubscribe(id)
+    }, this.#options.lingerMs ?? 1000)
+    this.#lingering.set(id, timer)
+  }
+
+  #drop(subject: Subject): void {
+    subject.stop()
+    this.#byPartition[partitionOf(subject.id)]?.delete(subject)
+    if (this.#subjects.get(subject.id) === subject) this.#subjects.delete(subject.id)
+  }
+}
+
+function leaving(): TroupeError {
+  return new TroupeError('draining', 'This process is leaving; connect again.')
+}

@@ -1,0 +1,72 @@
+/** Who hears of a session, and what is told: the same for sockets and for callbacks of the TypeScript API. */
+import type { EndReason, Epoch, Position, SessionId, SessionRecord } from '../../actors/session.ts'
+import type { Principal } from '../../actors/ports.ts'
+import { textFrame } from '../protocol/text-frame.ts'
+
+export interface Subscriber {
+  readonly principal: Principal | null
+  /** Called in the order that the protocol promises. Must not throw; may call `leave`. */
+  deliver(notification: Notification): void
+}
+
+export type Notification =
+  UpdatedNotification | EmittedNotification | MessageNotification | EndedNotification | GapNotification
+
+export interface UpdatedNotification {
+  readonly kind: 'updated'
+  readonly id: SessionId
+  readonly record: SessionRecord
+  /** JSON text: types of the events that led here; `[]` if the record was read again. */
+  readonly events: string
+  readonly frame: Frame
+}
+
+export interface EmittedNotification {
+  readonly kind: 'emitted'
+  readonly id: SessionId
+  readonly epoch: Epoch
+  readonly version: number
+  /** JSON text. */
+  readonly event: string
+  readonly frame: Frame
+}
+
+export interface MessageNotification {
+  readonly kind: 'message'
+  readonly id: SessionId
+  /** JSON text. */
+  readonly message: string
+  readonly frame: Frame
+}
+
+/** The session is no more; the subscription ends with this. */
+export interface EndedNotification {
+  readonly kind: 'ended'
+  readonly id: SessionId
+  readonly position: Position
+  readonly reason: EndReason
+  readonly frame: Frame
+}
+
+/** Messages or emitted events may have been missed. `dropped` 0: not known how many. */
+export interface GapNotification {
+  readonly kind: 'gap'
+  readonly id: SessionId
+  readonly dropped: number
+  readonly frame: Frame
+}
+
+/** A frame that is encoded when the first socket wants it, and then shared by all. */
+export class Frame {
+  readonly #text: () => string
+  #bytes: Buffer | null = null
+
+  constructor(text: () => string) {
+    this.#text = text
+  }
+
+  /** The bytes of the whole WebSocket frame. */
+  bytes(): Buffer {
+    return (this.#bytes ??= textFrame(this.#text()))
+  }
+}

@@ -1,0 +1,29 @@
+/** A connection as the methods see it. */
+import type { TroupeError } from '../../actors/errors.ts'
+import type { Caller } from '../../actors/ports.ts'
+import type { SessionId, SessionRecord } from '../../actors/session.ts'
+import type { Subscriber } from '../feed/subscriber.ts'
+
+export interface Client extends Subscriber {
+  /** Calls whose reply carries the update. */
+  readonly caller: Caller
+  /** Calls that are not answered. */
+  readonly silentCaller: Caller
+  readonly closed: boolean
+  /** JSON text of the view that a reply with this record must carry, the newest that the client knows of. */
+  viewForReply(record: SessionRecord): string
+  reply(text: string): void
+  /** A call is over that stood in the order of session `lane` (`null`: of none). */
+  finished(lane: string | null): void
+  /** What was thrown as an error for the client; faults are logged. */
+  blame(method: string, thrown: unknown): TroupeError
+
+  /** Takes a place among the connection's subscriptions. @throws TroupeError `rate_limited` if there are too many */
+  claimSubscription(id: SessionId): void
+  /** Gives the place back, and forgets what waits for it. */
+  releaseSubscription(id: SessionId): void
+  /** From now on the end of this session is kept back, since a reply may tell it. */
+  deleteBegins(id: SessionId): void
+  /** `told`: the reply told the end; else what was kept back is told now. */
+  deleteOver(id: SessionId, told: boolean): void
+}

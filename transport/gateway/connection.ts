@@ -1,0 +1,267 @@
+/** One client: frames in, requests started in their order, replies and notifications out. */
+import type { Duplex } from 'node:stream'
+import type { RawData, WebSocket } from 'ws'
+import { TroupeError, errorKinds } from '../../actors/errors.ts'
+import type { Caller, Logger, Principal } from '../../actors/ports.ts'
+import type { SessionId, SessionRecord } from '../../actors/session.ts'
+import type { EndedNotification, Notification } from '../feed/subscriber.ts'
+import { closeKinds, type CloseKindName } from '../protocol/close-codes.ts'
+import { errorReplyText, parseFrame, type Refusal, type Request } from '../protocol/codec.ts'
+import { describeFault, errorText, toTroupeError } from '../protocol/failures.ts'
+import { goAwayText } from '../protocol/notification-text.ts'
+import { BatchReply, Call } from './call.ts'
+import type { Client } from './client.ts'
+import type { Flusher } from './flusher.ts'
+import type { GatewayLimits } from './limits.ts'
+import { prepare, type MethodContext, type Prepared } from './methods.ts'
+import { Outlet } from './outlet.ts'
+import { RequestOrder } from './request-order.ts'
+
+export interface ConnectionOptions {
+  readonly socket: WebSocket
+  readonly stream: Duplex
+  readonly flusher: Flusher
+  readonly principal: Principal | null
+  readonly limits: GatewayLimits
+  readonly context: MethodContext
+  readonly logger: Logger
+  readonly onClosed: (connection: Connection) => void
+}
+
+/** Pings without an answer, after which the client counts as gone. */
+const MISSED_BEATS = 2
+
+export class Connection implements Client {
+  readonly principal: Principal | null
+  readonly caller: Caller
+  readonly silentCaller: Caller
+  readonly #options: ConnectionOptions
+  readonly #socket: WebSocket
+  readonly #outlet: Outlet
+  readonly #order = new RequestOrder()
+  readonly #subscriptions = new Set<SessionId>()
+  /** Sessions being deleted by this client, and the news of their end that came before the reply. */
+  readonly #deleting = new Map<SessionId, EndedNotification | null>()
+  #inFlight = 0
+  #crowded = false
+  #retiring = false
+  #missedBeats = 0
+  #closed = false
+  #idle: (() => void) | null = null
+
+  constructor(options: ConnectionOptions) {
+    const { socket, stream, flusher, limits, principal } = options
+    this.#options = options
+    this.#socket = socket
+    this.principal = principal
+    this.caller = { principal, origin: this }
+    this.silentCaller = { principal, origin: null }
+    this.#outlet = new Outlet({
+      socket,
+      stream,
+      flusher,
+      maxBufferedBytes: limits.maxBufferedBytes,
+      maxBacklogBytes: limits.maxBacklogBytes,
+      onCongested: () => socket.pause(),
+      onRelieved: () => this.#relieved(),
+      onOverflow: () => this.close('slow_consumer'),
+    })
+    socket.on('message', (data, isBinary) => this.#received(data, isBinary))
+    socket.on('pong', () => (this.#missedBeats = 0))
+    // The socket closes by itself after an error (1002, 1007, 1009); nobody else needs to know.
+    socket.on('error', (error) => options.logger.debug({ reason: error.message }, 'client socket'))
+    socket.on('close', () => this.#ended())
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Requests that are not answered yet. */
+  get inFlight(): number {
+    return this.#inFlight
+  }
+
+  get subscriptions(): number {
+    return this.#subscriptions.size
+  }
+
+  // ── life ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Called at every heartbeat. */
+  beat(): void {
+    // While its requests are under way and it is not read, a client cannot answer a ping.
+    if (this.#crowded || this.#closed) return
+    if (++this.#missedBeats > MISSED_BEATS) {
+      this.close(this.#outlet.congested ? 'slow_consumer' : 'no_heartbeat')
+      this.#socket.terminate()
+    } else if (!this.#outlet.congested) {
+      this.#socket.ping()
+    }
+  }
+
+  /** Tells the client to connect elsewhere; both in milliseconds. */
+  goAway(afterMs: number, jitterMs: number): void {
+    this.#outlet.reply(goAwayText(afterMs, jitterMs))
+  }
+
+  /** Refuses further requests, waits for the replies under way, and closes. */
+  async retire(): Promise<void> {
+    this.#retiring = true
+    if (this.#inFlight > 0 && !this.#closed) await new Promise<void>((resolve) => (this.#idle = resolve))
+    this.close('going_away')
+  }
+
+  /** A client that does not answer the close soon is cut off. */
+  close(kind: CloseKindName): void {
+    const { code, reason } = closeKinds[kind]
+    this.#retiring = true
+    this.#socket.close(code, reason)
+    // Its answer to the close must be read.
+    this.#socket.resume()
+  }
+
+  #ended(): void {
+    this.#closed = true
+    for (const id of this.#subscriptions) this.#options.context.fanOut.leave(id, this)
+    this.#subscriptions.clear()
+    this.#idle?.()
+    this.#options.onClosed(this)
+  }
+
+  // ── in ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #received(data: RawData, isBinary: boolean): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) return
+    if (isBinary) {
+      this.close('binary_frame')
+      return
+    }
+    this.#missedBeats = 0
+    // eslint-disable-next-line @typescript-eslint/no-base-to-string -- a Buffer, by the socket's binaryType
+    const frame = parseFrame(data.toString(), this.#options.limits)
+    switch (frame.kind) {
+      case 'request':
+        this.#start(frame, null)
+        return
+      case 'refusal':
+        this.#outlet.reply(errorReplyText(frame.idText, errorText(frame.error)))
+        return
+      case 'batch': {
+        const batch = new BatchReply(this, frame.entries.length)
+        for (const entry of frame.entries) this.#start(entry, batch)
+      }
+    }
+  }
+
+  #start(request: Request | Refusal, batch: BatchReply | null): void {
+    if (++this.#inFlight >= this.#options.limits.maxInFlight && !this.#crowded) {
+      this.#crowded = true
+      this.#socket.pause()
+    }
+    const call = new Call(this, request.kind === 'request' ? request.method : '', request.idText, batch)
+    if (request.kind === 'refusal') {
+      call.fail(request.error)
+      return
+    }
+    if (this.#retiring) {
+      call.fail(
+        new TroupeError(
+          'draining',
+          'This process is leaving. Nothing was done: connect again and send it again.',
+        ),
+      )
+      return
+    }
+    let prepared: Prepared
+    try {
+      prepared = prepare(this.#options.context, call, request.params)
+    } catch (thrown) {
+      call.fail(thrown)
+      return
+    }
+    if (prepared.lane === null) {
+      prepared.start()
+    } else {
+      call.lane = prepared.lane
+      this.#order.enter(prepared.lane, prepared.order, prepared.start)
+    }
+  }
+
+  finished(lane: string | null): void {
+    if (lane !== null) this.#order.leave(lane)
+    this.#inFlight--
+    if (this.#crowded && this.#inFlight <= this.#options.limits.maxInFlight / 2) {
+      this.#crowded = false
+      if (!this.#outlet.congested) this.#socket.resume()
+    }
+    if (this.#inFlight === 0) this.#idle?.()
+  }
+
+  // ── out ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  reply(text: string): void {
+    this.#outlet.reply(text)
+  }
+
+  viewForReply(record: SessionRecord): string {
+    const { fanOut, service } = this.#options.context
+    const newest = fanOut.settle(this, record)
+    if (this.#outlet.congested) this.#outlet.settled(newest.id, newest)
+    return service.encodeView(newest, this.principal)
+  }
+
+  deliver(notification: Notification): void {
+    const { id } = notification
+    if (notification.kind === 'ended') {
+      this.#subscriptions.delete(id)
+      if (this.#deleting.has(id)) {
+        this.#deleting.set(id, notification)
+        return
+      }
+    }
+    this.#outlet.notify(notification)
+  }
+
+  blame(method: string, thrown: unknown): TroupeError {
+    const error = toTroupeError(thrown)
+    const level = errorKinds[error.code].log
+    // The ordinary refusals would only cost time here.
+    if (level !== 'debug')
+      this.#options.logger[level]({ method, ...describeFault(error) }, 'a request failed')
+    return error
+  }
+
+  #relieved(): void {
+    this.#missedBeats = 0
+    if (!this.#crowded) this.#socket.resume()
+  }
+
+  // ── subscriptions ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  claimSubscription(id: SessionId): void {
+    const { maxSubscriptions } = this.#options.limits
+    if (this.#subscriptions.size >= maxSubscriptions && !this.#subscriptions.has(id)) {
+      throw new TroupeError(
+        'rate_limited',
+        `This connection has ${maxSubscriptions} subscriptions, the most allowed. Unsubscribe some, or open another connection.`,
+      )
+    }
+    this.#subscriptions.add(id)
+  }
+
+  releaseSubscription(id: SessionId): void {
+    this.#subscriptions.delete(id)
+    this.#outlet.forget(id)
+  }
+
+  deleteBegins(id: SessionId): void {
+    if (!this.#deleting.has(id)) this.#deleting.set(id, null)
+  }
+
+  deleteOver(id: SessionId, told: boolean): void {
+    const ended = this.#deleting.get(id)
+    this.#deleting.delete(id)
+    if (ended && !told) this.#outlet.notify(ended)
+  }
+}

@@ -1,0 +1,239 @@
+/** What each method does: parameters in, one answer out. */
+import { TroupeError } from '../../actors/errors.ts'
+import { comparePositions, type SessionId } from '../../actors/session.ts'
+import type { SessionService } from '../../actors/ports.ts'
+import { invalidParams } from '../protocol/failures.ts'
+import { methods as schemas, type MethodName, type Params } from '../protocol/messages.ts'
+import type { FanOut } from '../feed/fan-out.ts'
+import type { Call } from './call.ts'
+import type { OrderKind } from './request-order.ts'
+
+export interface MethodContext {
+  readonly service: SessionService
+  readonly fanOut: FanOut
+  /** JSON text of the answer to `rpc.discover`. */
+  readonly discover: () => string
+}
+
+/** A request that is valid and waits for its turn. */
+export interface Prepared {
+  /** Session in whose order it stands; `null`: none. */
+  readonly lane: string | null
+  readonly order: OrderKind
+  readonly start: () => void
+}
+
+interface Method<M extends MethodName> {
+  readonly order: OrderKind
+  readonly lane: (params: Params<M>) => string | null
+  /** Answers `call` now or later, once. */
+  readonly run: (context: MethodContext, params: Params<M>, call: Call) => void
+}
+
+const ofSession = (params: { readonly id: SessionId }): string => params.id
+
+const table: { readonly [M in MethodName]: Method<M> } = {
+  createSession: {
+    order: 'write',
+    lane: (params) => params.id ?? null,
+    run({ service, fanOut }, params, call) {
+      const { subscribe, ...request } = params
+      service.create(request, call.caller).then(
+        ({ created, record }) => {
+          const head = `{"created":${created},`
+          if (subscribe !== true) call.merged(head, record)
+          else
+            join(
+              fanOut,
+              record.id,
+              call,
+              (newest) => {
+                if (newest !== null) call.merged(head, newest)
+                else
+                  call.fail(
+                    new TroupeError('not_found', `The session ${record.id} was created and has ended since.`),
+                  )
+              },
+              (error) => call.fail(notSubscribed(record.id, error)),
+            )
+        },
+        (error: unknown) => call.fail(error),
+      )
+    },
+  },
+  getSession: {
+    order: 'read',
+    lane: ofSession,
+    run({ service }, { id }, call) {
+      service.get(id, call.caller).then(
+        (record) => {
+          if (record === null) call.text('null')
+          else call.view(record)
+        },
+        (error: unknown) => call.fail(error),
+      )
+    },
+  },
+  updateSession: {
+    order: 'write',
+    lane: ofSession,
+    run({ service }, params, call) {
+      service.update(params, call.caller).then(
+        ({ outcome, applied, record }) => {
+          call.merged(
+            applied === undefined
+              ? `{"outcome":"${outcome}",`
+              : `{"outcome":"${outcome}","applied":${applied},`,
+            record,
+          )
+        },
+        (error: unknown) => call.fail(error),
+      )
+    },
+  },
+  deleteSession: {
+    order: 'write',
+    lane: ofSession,
+    run({ service, fanOut }, { id }, call) {
+      const answered = call.idText !== null
+      if (answered) call.client.deleteBegins(id)
+      service.delete(id, call.caller).then(
+        (deleted) => {
+          call.text(`{"deleted":${deleted}}`)
+          if (!answered) return
+          call.client.deleteOver(id, deleted)
+          if (deleted) {
+            fanOut.leave(id, call.client)
+            call.client.releaseSubscription(id)
+          }
+        },
+        (error: unknown) => {
+          call.fail(error)
+          if (answered) call.client.deleteOver(id, false)
+        },
+      )
+    },
+  },
+  broadcastToSession: {
+    order: 'read',
+    lane: ofSession,
+    run({ service }, { id, message }, call) {
+      service.broadcast(id, message, call.caller).then(
+        () => call.text('{}'),
+        (error: unknown) => call.fail(error),
+      )
+    },
+  },
+  subscribe: {
+    order: 'alone',
+    lane: ofSession,
+    run({ fanOut }, { id, since }, call) {
+      join(
+        fanOut,
+        id,
+        call,
+        (record) => {
+          if (record === null) call.fail(new TroupeError('not_found', `There is no session ${id}.`))
+          else if (since !== undefined && comparePositions(since, record) === 0)
+            call.text('{"recovered":true,"session":null}')
+          else call.wrapped('{"recovered":false,"session":', record)
+        },
+        (error) => call.fail(error),
+      )
+    },
+  },
+  unsubscribe: {
+    order: 'alone',
+    lane: ofSession,
+    run({ fanOut }, { id }, call) {
+      fanOut.leave(id, call.client)
+      call.client.releaseSubscription(id)
+      call.text('{}')
+    },
+  },
+  'rpc.discover': {
+    order: 'read',
+    lane: () => null,
+    run: ({ discover }, _params, call) => call.text(discover()),
+  },
+}
+
+/** The word of the catalogue for something that was done though the caller must ask again. */
+function notSubscribed(id: SessionId, cause: unknown): TroupeError {
+  return new TroupeError(
+    'timeout',
+    `The session ${id} was created, but could not be subscribed to: call subscribe.`,
+    {
+      details: { outcome: 'committed', id },
+      cause,
+    },
+  )
+}
+
+/** Subscribes the caller; the answer must be given within `joined`, since notifications flow from then on. */
+function join(
+  fanOut: FanOut,
+  id: SessionId,
+  call: Call,
+  joined: Parameters<FanOut['join']>[2],
+  failed: (error: unknown) => void,
+): void {
+  const { client } = call
+  try {
+    client.claimSubscription(id)
+  } catch (error) {
+    failed(error)
+    return
+  }
+  fanOut.join(
+    id,
+    client,
+    (record) => {
+      if (record === null) client.releaseSubscription(id)
+      if (client.closed) fanOut.leave(id, client)
+      joined(record)
+    },
+    (error) => {
+      client.releaseSubscription(id)
+      failed(error)
+    },
+  )
+}
+
+/**
+ * Validates a request.
+ * @throws TroupeError `method_not_found` or `invalid_params`
+ */
+export function prepare(context: MethodContext, call: Call, params: unknown): Prepared {
+  const name = call.method
+  if (!Object.hasOwn(table, name)) {
+    throw new TroupeError(
+      'method_not_found',
+      `There is no method ${JSON.stringify(name.slice(0, 64))}; rpc.discover lists them.`,
+    )
+  }
+  return prepareMethod(context, name as MethodName, call, params)
+}
+
+function prepareMethod<M extends MethodName>(
+  context: MethodContext,
+  name: M,
+  call: Call,
+  params: unknown,
+): Prepared {
+  const parsed = schemas[name].params.safeParse(params)
+  if (!parsed.success) throw invalidParams(name, parsed.error)
+  const method: Method<M> = table[name]
+  const valid = parsed.data as Params<M>
+  return {
+    lane: method.lane(valid),
+    order: method.order,
+    start: () => {
+      try {
+        method.run(context, valid, call)
+      } catch (thrown) {
+        call.fail(thrown)
+      }
+    },
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * All writing to one client.
+ *
+ * A client that reads slowly must cost bounded memory and delay nobody: while more than `maxBufferedBytes` wait for
+ * it, notifications are not written but kept, one per session: the newest view, the end, and how many messages were
+ * dropped. Replies are always written (the connection stops reading requests meanwhile); beyond `maxBacklogBytes` the
+ * client is beyond help.
+ */
+import type { Duplex } from 'node:stream'
+import type { WebSocket } from 'ws'
+import { comparePositions, type Position, type SessionId } from '../../actors/session.ts'
+import type { EndedNotification, Notification, UpdatedNotification } from '../feed/subscriber.ts'
+import { gapText } from '../protocol/notification-text.ts'
+import { textFrame } from '../protocol/text-frame.ts'
+import type { Flusher } from './flusher.ts'
+
+interface Pending {
+  updated: UpdatedNotification | null
+  ended: EndedNotification | null
+  dropped: number
+}
+
+export interface OutletOptions {
+  readonly socket: WebSocket
+  /** The connection under the WebSocket: it knows when everything was written. */
+  readonly stream: Duplex
+  readonly flusher: Flusher
+  readonly maxBufferedBytes: number
+  readonly maxBacklogBytes: number
+  /** The client does not keep up: stop reading from it. */
+  readonly onCongested: () => void
+  readonly onRelieved: () => void
+  /** More waits than it may: close. */
+  readonly onOverflow: () => void
+}
+
+export class Outlet {
+  readonly #options: OutletOptions
+  readonly #pending = new Map<SessionId, Pending>()
+  readonly #maxBufferedBytes: number
+  #congested = false
+  #overflown = false
+
+  constructor(options: OutletOptions) {
+    this.#options = options
+    // Below its high-water mark a stream never tells that it has drained.
+    this.#maxBufferedBytes = Math.max(options.maxBufferedBytes, options.stream.writableHighWaterMark)
+    options.stream.on('drain', () => this.#relieve())
+  }
+
+  /** Whether the client does not keep up at the moment. */
+  get congested(): boolean {
+    return this.#congested
+  }
+
+  /** A reply: always written, at once. */
+  reply(text: string): void {
+    this.#write(textFrame(text))
+  }
+
+  notify(notification: Notification): void {
+    if (this.#congested) this.#keep(notification)
+    else this.#write(notification.frame.bytes())
+  }
+
+  /** A reply carries this position of a session: an older view that is kept back must not follow it. */
+  settled(id: SessionId, position: Position): void {
+    const pending = this.#pending.get(id)
+    if (pending?.updated && comparePositions(pending.updated.record, position) <= 0) pending.updated = null
+  }
+
+  /** The subscription is over: what is kept back is not wanted any more. */
+  forget(id: SessionId): void {
+    this.#pending.delete(id)
+  }
+
+  /**
+   * Past the library, whose own frames (pings, the close) are written at once too when nothing is compressed, so that
+   * none comes into another. After the close nothing may follow.
+   */
+  #write(frame: Buffer): void {
+    const { socket, stream, flusher } = this.#options
+    if (socket.readyState !== socket.OPEN) return
+    flusher.cork(stream)
+    stream.write(frame)
+    if (stream.writableLength > this.#maxBufferedBytes) this.#crowded()
+  }
+
+  #crowded(): void {
+    const { stream } = this.#options
+    // Part of it only waits for the end of the turn: what does the network take now?
+    stream.uncork()
+    const waiting = stream.writableLength
+    if (waiting <= this.#maxBufferedBytes) return
+    if (waiting > this.#options.maxBacklogBytes) {
+      if (this.#overflown) return
+      this.#overflown = true
+      this.#options.onOverflow()
+    } else if (!this.#congested) {
+      this.#congested = true
+      this.#options.onCongested()
+    }
+  }
+
+  #keep(notification: Notification): void {
+    let pending = this.#pending.get(notification.id)
+    if (pending === undefined) {
+      pending = { updated: null, ended: null, dropped: 0 }
+      this.#pending.set(notification.id, pending)
+    }
+    switch (notification.kind) {
+      case 'updated':
+        pending.updated = notification
+        return
+      case 'ended':
+        pending.ended = notification
+        return
+      case 'emitted':
+      case 'message':
+        pending.dropped++
+        return
+      case 'gap':
+        // Its number is not known; the one told later is at least that it happened.
+        pending.dropped += Math.max(1, notification.dropped)
+    }
+  }
+
+  #relieve(): void {
+    if (!this.#congested) return
+    this.#congested = false
+    for (const [id, pending] of this.#pending) {
+      this.#pending.delete(id)
+      if (pending.dropped > 0) this.#write(textFrame(gapText(id, pending.dropped)))
+      if (pending.updated !== null) this.#write(pending.updated.frame.bytes())
+      if (pending.ended !== null) this.#write(pending.ended.frame.bytes())
+      // Set again by #write: the rest waits for the next time, and gathers what comes until then.
+      if (this.#isCongested()) return
+    }
+    this.#options.onRelieved()
+  }
+
+  /** Read by a call, since the compiler believes a field to be as it was last set here. */
+  #isCongested(): boolean {
+    return this.#congested
+  }
+}

@@ -1,0 +1,216 @@
+/** The WebSocket side of an HTTP server: takes connections in, keeps them alive, and sees them off. */
+import type { IncomingMessage, Server } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { WebSocketServer, type WebSocket } from 'ws'
+import type { Clock, Logger, SessionService } from '../../actors/ports.ts'
+import type { FanOut } from '../feed/fan-out.ts'
+import { SUBPROTOCOL } from '../protocol/messages.ts'
+import { openRpcText } from '../protocol/openrpc.ts'
+import { Connection } from './connection.ts'
+import { Flusher } from './flusher.ts'
+import { defaultLimits, type GatewayLimits } from './limits.ts'
+import type { MethodContext } from './methods.ts'
+import { isOriginAllowed, isWebSocketUpgrade, pathOf, refuse, type Refused } from './upgrade.ts'
+
+export interface GatewayOptions {
+  readonly service: SessionService
+  readonly fanOut: FanOut
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Default `/ws`. */
+  readonly path?: string
+  /** Origins of pages that may connect, `*` for any; default: pages of this machine only. */
+  readonly origins?: readonly string[]
+  readonly limits?: Partial<GatewayLimits>
+}
+
+interface DrainOptions {
+  /** After this time connections are closed even if replies are under way. */
+  readonly deadlineMs: number
+}
+
+export interface Gateway {
+  /** Open connections. */
+  readonly connections: number
+  /** Takes no more connections, and sees off those that are open: in waves, each after its replies under way. */
+  drain(options: DrainOptions): Promise<void>
+  /** Closes all connections without waiting for replies. */
+  close(): Promise<void>
+}
+
+/** Serves the protocol at `path` of this HTTP server. Other upgrades are left to other listeners, if there are any. */
+export function attachGateway(server: Server, options: GatewayOptions): Gateway {
+  return new AttachedGateway(server, options)
+}
+
+/** A client that does not answer the close in this time is cut off (an option that the types do not know yet). */
+const CLOSING = { closeTimeout: 1000 }
+/** Connections of one wave, and the time to the next, unless the deadline asks for more. */
+const WAVE_SIZE = 200
+const WAVE_MS = 100
+/** Between being told to go and being closed. */
+const GO_AWAY_GRACE_MS = 250
+/** A heartbeat is spread over this many steps, so that not all are pinged at once. */
+const BEAT_STEPS = 20
+
+class AttachedGateway implements Gateway {
+  readonly #server: Server
+  readonly #options: GatewayOptions
+  readonly #limits: GatewayLimits
+  readonly #path: string
+  readonly #webSockets: WebSocketServer
+  /** With the step of the heartbeat that is theirs. */
+  readonly #connections = new Map<Connection, number>()
+  readonly #flusher = new Flusher()
+  readonly #context: MethodContext
+  readonly #onUpgrade: (request: IncomingMessage, stream: Duplex, head: Buffer) => void
+  #beatTimer: { cancel(): void } | null = null
+  #beatStep = 0
+  #accepted = 0
+  #leaving = false
+  #empty: (() => void) | null = null
+
+  constructor(server: Server, options: GatewayOptions) {
+    this.#server = server
+    this.#options = options
+    this.#limits = { ...defaultLimits, ...options.limits }
+    this.#path = options.path ?? '/ws'
+    let discovery: string | null = null
+    this.#context = {
+      service: options.service,
+      fanOut: options.fanOut,
+      discover: () => (discovery ??= openRpcText()),
+    }
+    this.#webSockets = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      maxPayload: this.#limits.maxFrameBytes,
+      perMessageDeflate: false,
+      handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+      ...CLOSING,
+    })
+    this.#onUpgrade = (request, stream, head) => this.#upgrade(request, stream, head)
+    server.on('upgrade', this.#onUpgrade)
+    this.#beatLater()
+  }
+
+  get connections(): number {
+    return this.#connections.size
+  }
+
+  async drain({ deadlineMs }: DrainOptions): Promise<void> {
+    this.#leaving = true
+    const deadline = this.#options.clock.setTimeout(() => void this.close(), deadlineMs)
+    const all = [...this.#connections.keys()]
+    const waves = Math.max(
+      1,
+      Math.min(Math.ceil(all.length / WAVE_SIZE), Math.floor(deadlineMs / 2 / WAVE_MS)),
+    )
+    const size = Math.ceil(all.length / waves)
+    for (let from = 0; from < all.length && this.#connections.size > 0; from += size) {
+      this.#seeOff(all.slice(from, from + size))
+      if (from + size < all.length) await this.#sleep(WAVE_MS)
+    }
+    await this.#untilEmpty()
+    deadline.cancel()
+    await this.close()
+  }
+
+  async close(): Promise<void> {
+    this.#leaving = true
+    this.#server.off('upgrade', this.#onUpgrade)
+    this.#beatTimer?.cancel()
+    for (const connection of this.#connections.keys()) connection.close('going_away')
+    await this.#untilEmpty()
+  }
+
+  #seeOff(wave: readonly Connection[]): void {
+    const { clock } = this.#options
+    for (const connection of wave) connection.goAway(0, GO_AWAY_GRACE_MS)
+    clock.setTimeout(() => {
+      for (const connection of wave) void connection.retire()
+    }, GO_AWAY_GRACE_MS)
+  }
+
+  #upgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void {
+    // Until the WebSocket has its own listener, a reset by the client must not end the process.
+    const ignore = (): void => undefined
+    stream.on('error', ignore)
+    if (pathOf(request) !== this.#path) {
+      if (this.#server.listenerCount('upgrade') > 1) stream.off('error', ignore)
+      else
+        refuse(stream, { status: 404, sentence: `There is nothing here; the WebSocket is at ${this.#path}.` })
+      return
+    }
+    const refused = this.#refusal(request)
+    if (refused !== null) {
+      refuse(stream, refused)
+      return
+    }
+    this.#webSockets.handleUpgrade(request, stream, head, (socket) => {
+      stream.off('error', ignore)
+      this.#accept(socket, stream)
+    })
+  }
+
+  #refusal(request: IncomingMessage): Refused | null {
+    if (!isWebSocketUpgrade(request)) {
+      return {
+        status: 426,
+        sentence: `Only WebSocket is spoken at ${this.#path}: send "Upgrade: websocket".`,
+      }
+    }
+    const { origin } = request.headers
+    if (!isOriginAllowed(origin, this.#options.origins)) {
+      return {
+        status: 403,
+        sentence: `Pages of ${origin ?? ''} may not connect; add the origin to the allowed ones.`,
+      }
+    }
+    if (this.#leaving) return { status: 503, sentence: 'This process is leaving; connect again.' }
+    if (this.#connections.size >= this.#limits.maxConnections) {
+      return { status: 503, sentence: 'This process has as many connections as it takes; try again later.' }
+    }
+    return null
+  }
+
+  #accept(socket: WebSocket, stream: Duplex): void {
+    const connection = new Connection({
+      socket,
+      stream,
+      flusher: this.#flusher,
+      principal: null,
+      limits: this.#limits,
+      context: this.#context,
+      logger: this.#options.logger,
+      onClosed: () => {
+        this.#connections.delete(connection)
+        if (this.#connections.size === 0) this.#empty?.()
+      },
+    })
+    this.#connections.set(connection, this.#accepted++ % BEAT_STEPS)
+  }
+
+  #beatLater(): void {
+    this.#beatTimer = this.#options.clock.setTimeout(() => {
+      this.#beatStep = (this.#beatStep + 1) % BEAT_STEPS
+      for (const [connection, step] of this.#connections) if (step === this.#beatStep) connection.beat()
+      this.#beatLater()
+    }, this.#limits.heartbeatMs / BEAT_STEPS)
+  }
+
+  async #untilEmpty(): Promise<void> {
+    if (this.#connections.size === 0) return
+    await new Promise<void>((resolve) => {
+      const before = this.#empty
+      this.#empty = () => {
+        before?.()
+        resolve()
+      }
+    })
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => this.#options.clock.setTimeout(resolve, ms))
+  }
+}

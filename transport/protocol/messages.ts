@@ -1,0 +1,243 @@
+/**
+ * Every message of the wire, once. From these schemas come the types of the handlers, the validation of what clients
+ * send, docs/protocol.md and the answer of `rpc.discover`.
+ *
+ * Results and the params of notifications are never validated at run time (they are composed around text that the
+ * kernel encoded); the tests hold them against these schemas.
+ */
+import { z } from 'zod'
+import { sessionIdPattern, type SessionId } from '../../actors/session.ts'
+import type { ErrorCode } from '../../actors/errors.ts'
+
+/** Raised with every change of a message; a test compares a hash of all schemas. */
+export const PROTOCOL_VERSION = 1
+
+/** The WebSocket subprotocol; a client may ask for it or for none. */
+export const SUBPROTOCOL = 'troupe.v1'
+
+/** How many levels of arrays and objects a frame may nest. */
+export const MAX_DEPTH = 64
+
+const sessionId = z
+  .string()
+  .regex(new RegExp(sessionIdPattern), {
+    error: 'must be 1 to 128 characters of A-Z a-z 0-9 _ . : @ ~ - and begin with a letter or digit',
+  })
+  .describe('Id of the session.') as unknown as z.ZodType<SessionId, string>
+
+const epoch = z
+  .string()
+  .regex(/^(0|[1-9][0-9]{0,19})$/, { error: 'must be a decimal number as text' })
+  .describe('Which life of the id this is: opaque text, ordered as a number.')
+
+const version = z.int().min(1).describe('1, 2, 3 … within an epoch, one per transition.')
+
+const position = z.strictObject({ epoch, version }).describe('Where a session stands.')
+
+const commandKey = z
+  .string()
+  .min(1)
+  .max(256)
+  .describe('Idempotency key: the same key with the same content is applied once, however often it is sent.')
+
+const event = z
+  .looseObject({ type: z.string().min(1).max(256).describe('Type of the event.') })
+  .describe('What is sent to the machine; its further members are up to the definition.')
+
+const json = z.unknown()
+
+const view = z
+  .object({
+    id: sessionId,
+    machine: z.string().describe('Name of the definition.'),
+    epoch,
+    version,
+    status: z
+      .enum(['active', 'done', 'error'])
+      .describe('`done`: in a final state; it takes no more events.'),
+    value: json.describe('The state: a name, or an object for nested and parallel ones.'),
+    context: json.describe('The data, or what the view function of the definition made of it.'),
+    tags: z.array(z.string()).describe('Tags of the current state.'),
+    accepts: z
+      .array(z.string())
+      .describe('Types of events that the current state handles; guards are not asked.'),
+    output: json.optional().describe('Only when done: what the machine gave back.'),
+    updatedAt: z.int().describe('Time of the last transition, ms since 1970, on the clock of Redis.'),
+  })
+  .describe('A session as its clients see it.')
+
+const empty = z.strictObject({})
+
+interface MethodSchema {
+  readonly summary: string
+  readonly params: z.ZodType
+  readonly result: z.ZodType
+  /** Errors of this method, beside those that any request can meet. */
+  readonly errors: readonly ErrorCode[]
+}
+
+export const methods = {
+  createSession: {
+    summary: 'Starts a session. Without `id` one is chosen (with `key`: always the same for the same key).',
+    params: z.strictObject({
+      machine: z.string().min(1).max(128).describe('Name of the definition.'),
+      id: sessionId.optional(),
+      input: json.optional().describe('Input of the machine.'),
+      key: commandKey.optional(),
+      ifExists: z
+        .enum(['error', 'return'])
+        .optional()
+        .describe('If a session with this id exists: an error (default), or that session.'),
+      subscribe: z.boolean().optional().describe('Subscribe this connection in the same go.'),
+    }),
+    result: view.extend({ created: z.boolean().describe('False: it existed already.') }),
+    errors: ['unknown_machine', 'session_exists', 'event_invalid', 'key_reused'],
+  },
+  getSession: {
+    summary: 'The session as it is now, or `null` if there is none.',
+    params: z.strictObject({ id: sessionId }),
+    result: view.nullable(),
+    errors: [],
+  },
+  updateSession: {
+    summary: 'Sends an event to the machine of the session.',
+    params: z.strictObject({
+      id: sessionId,
+      event,
+      key: commandKey.optional(),
+      ifVersion: z
+        .union([version, position])
+        .optional()
+        .describe('Only if the session is at this version (or position); else `version_conflict`.'),
+    }),
+    result: view
+      .extend({
+        outcome: z
+          .enum(['committed', 'unchanged', 'duplicate'])
+          .describe('`unchanged`: the state handles no such event; `duplicate`: the key was applied before.'),
+        applied: version.optional().describe('The version that this very event made; absent when unchanged.'),
+      })
+      .describe('The newest state known, at or after `applied`.'),
+    errors: [
+      'not_found',
+      'version_conflict',
+      'key_reused',
+      'event_invalid',
+      'event_reserved',
+      'session_ended',
+      'unknown_machine_version',
+      'contention',
+    ],
+  },
+  deleteSession: {
+    summary: 'Ends the session. Its subscribers get `sessionEnded`.',
+    params: z.strictObject({ id: sessionId }),
+    result: z.strictObject({ deleted: z.boolean().describe('False: there was none.') }),
+    errors: [],
+  },
+  broadcastToSession: {
+    summary:
+      'Sends a message to every subscriber of the session, the sender too if it is one. At most once; nothing is kept, ' +
+      'and it is not asked whether the session exists.',
+    params: z.strictObject({ id: sessionId, message: json.describe('Any JSON.') }),
+    result: empty,
+    errors: [],
+  },
+  subscribe: {
+    summary: 'From now on this connection gets the notifications of the session, until it has ended.',
+    params: z.strictObject({
+      id: sessionId,
+      since: position.optional().describe('What the client holds already.'),
+    }),
+    result: z.strictObject({
+      recovered: z.boolean().describe('True: `since` is current, nothing was missed.'),
+      session: view.nullable().describe('`null` only when recovered.'),
+    }),
+    errors: ['not_found'],
+  },
+  unsubscribe: {
+    summary: 'Ends the subscription, if there is one.',
+    params: z.strictObject({ id: sessionId }),
+    result: empty,
+    errors: [],
+  },
+  'rpc.discover': {
+    summary: 'This description as an OpenRPC document.',
+    params: z.strictObject({}),
+    result: z.looseObject({ openrpc: z.string() }).describe('OpenRPC 1.3.'),
+    errors: [],
+  },
+} as const satisfies Record<string, MethodSchema>
+
+export type MethodName = keyof typeof methods
+export type Params<M extends MethodName> = z.infer<(typeof methods)[M]['params']>
+
+interface NotificationSchema {
+  readonly summary: string
+  readonly params: z.ZodType
+}
+
+export const notifications = {
+  sessionUpdated: {
+    summary:
+      'The session made transitions that this connection did not cause (those it caused are in its replies). Versions ' +
+      'may be skipped, none comes twice or goes back.',
+    params: view.extend({
+      events: z
+        .array(z.string())
+        .describe('Types of the events of the last commit, oldest first; empty if the view was read again.'),
+    }),
+  },
+  sessionMessage: {
+    summary: 'Somebody called `broadcastToSession`.',
+    params: z.strictObject({ id: sessionId, message: json }),
+  },
+  sessionEmitted: {
+    summary: 'The machine emitted an event in the transition to `version`.',
+    params: z.strictObject({ id: sessionId, epoch, version, event: json }),
+  },
+  sessionEnded: {
+    summary: 'The session is no more, and with it the subscription.',
+    params: z.strictObject({
+      id: sessionId,
+      epoch,
+      version,
+      reason: z
+        .enum(['deleted', 'expired', 'lost'])
+        .describe('`lost`: it is gone from Redis and nobody told why.'),
+    }),
+  },
+  gap: {
+    summary:
+      'Messages or emitted events did not reach this connection, because it was slow or the feed was interrupted. ' +
+      'Views are not concerned: a newer one is sent.',
+    params: z.strictObject({
+      id: sessionId,
+      dropped: z.int().min(0).describe('How many were dropped; 0: not known, perhaps none.'),
+    }),
+  },
+  goAway: {
+    summary:
+      'This process is about to leave. Connect again after `afterMs` plus a random part of `jitterMs`; requests ' +
+      'under way are still answered here.',
+    params: z.strictObject({ afterMs: z.int().min(0), jitterMs: z.int().min(0) }),
+  },
+} as const satisfies Record<string, NotificationSchema>
+
+export type NotificationName = keyof typeof notifications
+
+/** Errors that any request can meet. */
+export const commonErrors: readonly ErrorCode[] = [
+  'parse_error',
+  'invalid_request',
+  'method_not_found',
+  'invalid_params',
+  'internal',
+  'unauthenticated',
+  'forbidden',
+  'rate_limited',
+  'too_large',
+  'unavailable',
+  'draining',
+  'timeout',
+]
