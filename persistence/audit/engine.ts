@@ -8,7 +8,7 @@ import { Redis } from 'ioredis'
 import { fileURLToPath } from 'node:url'
 import { Piscina } from 'piscina'
 import type { Logger } from '../../actors/ports.ts'
-import type { Task, TaskOutcome, ThreadData } from './pool-task.ts'
+import { TASKS_PER_THREAD, type Task, type TaskOutcome, type ThreadData } from './task.ts'
 import { AUDIT_QUEUE, auditQueuePrefix, type AuditJob } from './queue.ts'
 import { rateLimited } from './rate-limited.ts'
 
@@ -56,6 +56,7 @@ export class Engine {
       minThreads: threads,
       maxThreads: threads,
       idleTimeout: Infinity,
+      concurrentTasksPerWorker: TASKS_PER_THREAD,
       // With atomics a thread is frozen between tasks: its sockets would not be served.
       atomics: 'disabled',
       workerData: { redisUrl, databaseUrl, prefix, answerMs, faultModule } satisfies ThreadData,
@@ -74,7 +75,7 @@ export class Engine {
     this.#worker = new Worker<AuditJob>(AUDIT_QUEUE, (job) => this.#drain(job), {
       connection: this.#redis,
       prefix: auditQueuePrefix(prefix),
-      concurrency: threads,
+      concurrency: threads * TASKS_PER_THREAD,
       lockDuration: LOCK_MS,
       stalledInterval: STALLED_CHECK_MS,
       maxStalledCount: MAX_STALLED,

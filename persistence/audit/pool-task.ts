@@ -14,30 +14,7 @@ import { drainBatch, type DrainParts } from './drain.ts'
 import { classifyFailure, codeOf, reasonOf } from './failure.ts'
 import type { FaultHook } from './fault-points.ts'
 import { Outbox, OutboxFailure } from './outbox.ts'
-
-/** Given to each thread as it starts. */
-export interface ThreadData {
-  readonly redisUrl: string
-  readonly databaseUrl: string
-  readonly prefix: string
-  /** How long PostgreSQL may leave a statement unanswered, and Redis may take to come back, in ms. */
-  readonly answerMs: number
-  /** URL of a module that exports `faultPoint`, see fault-points.ts. */
-  readonly faultModule?: string | undefined
-}
-
-export interface Task {
-  readonly partition: number
-  /** Entries at most. */
-  readonly batch: number
-}
-
-export type TaskOutcome =
-  | { readonly kind: 'done'; readonly rows: number; readonly rejected: number; readonly more: boolean }
-  /** Redis or PostgreSQL cannot work now; nothing is lost by waiting. */
-  | { readonly kind: 'away'; readonly server: 'Redis' | 'PostgreSQL'; readonly reason: string }
-  /** PostgreSQL refuses the statement as a whole. */
-  | { readonly kind: 'refused'; readonly reason: string; readonly code: string | null }
+import { TASKS_PER_THREAD, type Task, type TaskOutcome, type ThreadData } from './task.ts'
 
 type Connections = DrainParts & { readonly redis: Redis; readonly pool: pg.Pool }
 
@@ -73,7 +50,7 @@ class AuditThread {
   async #connect(): Promise<Connections> {
     const { redisUrl, databaseUrl, prefix, answerMs, faultModule } = this.#data
     const redis = connectRedis(redisUrl, 'troupe-audit-thread', silent)
-    const pool = openDatabase({ databaseUrl, max: 1, statementMs: answerMs })
+    const pool = openDatabase({ databaseUrl, max: TASKS_PER_THREAD, statementMs: answerMs })
     const faultPoint =
       faultModule === undefined
         ? undefined

@@ -18,7 +18,7 @@ import { atMost, Engine, sleep } from './engine.ts'
 import { reasonOf } from './failure.ts'
 import { migrate } from './migrations.ts'
 import { Outbox, OutboxFailure, type OutboxDepth } from './outbox.ts'
-import type { TaskOutcome } from './pool-task.ts'
+import type { TaskOutcome } from './task.ts'
 import { AuditWakeup } from './queue.ts'
 import { rateLimited } from './rate-limited.ts'
 
@@ -27,7 +27,7 @@ export interface AuditOptions {
   readonly databaseUrl: string
   /** Prefix of all keys of this cluster. */
   readonly prefix: string
-  /** Threads, and as many jobs at once. */
+  /** Threads; each works on two partitions at once, with a connection to PostgreSQL for each. */
   readonly threads: number
   /** Entries written by one statement, at most. */
   readonly batch: number

@@ -4,25 +4,34 @@
   Nothing is ever trimmed by range or length.
 
   KEYS[1]  outbox (stream)
-  ARGV     pairs: entry id, commit id ('' where the entry has none)
+  ARGV     pairs: entry id, commit id ('' where the entry has none); fastest in the order of the stream
 
   Result   number of entries deleted
 ]]
-local deleted = 0
-for i = 1, #ARGV, 2 do
-  local entry = redis.call('XRANGE', KEYS[1], ARGV[i], ARGV[i])[1]
-  if entry then
+local count = #ARGV / 2
+local commits = {}
+
+local function note(entries)
+  for _, entry in ipairs(entries) do
     local fields = entry[2]
-    local commit = ''
+    commits[entry[1]] = ''
     for f = 1, #fields, 2 do
       if fields[f] == 'c' then
-        commit = fields[f + 1]
+        commits[entry[1]] = fields[f + 1]
         break
       end
     end
-    if commit == ARGV[i + 1] then
-      deleted = deleted + redis.call('XDEL', KEYS[1], ARGV[i])
-    end
   end
 end
-return deleted
+
+-- They mostly stand one behind the other, so that one look finds them all.
+note(redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[#ARGV - 1], 'COUNT', count))
+
+local ids = {}
+for i = 1, #ARGV, 2 do
+  local id = ARGV[i]
+  if commits[id] == nil then note(redis.call('XRANGE', KEYS[1], id, id)) end
+  if commits[id] == ARGV[i + 1] then ids[#ids + 1] = id end
+end
+if #ids == 0 then return 0 end
+return redis.call('XDEL', KEYS[1], unpack(ids))
