@@ -43,6 +43,12 @@ async function loadFile(file: string, registry: Registry): Promise<void> {
     }
     for (const definition of definitions) registry.register(definition)
   } catch (error) {
-    throw new Error(`${file}: ${messageOf(error)}`, { cause: error })
+    throw new Error(`${file}: ${reasonOf(error, file)}`, { cause: error })
   }
+}
+
+/** One line; a syntax error's without the file, which stands before it already. */
+function reasonOf(error: unknown, file: string): string {
+  const [first = '', second = ''] = messageOf(error).split('\n')
+  return first.startsWith('Transform failed') ? second.replace(`${file}:`, 'line ') : first
 }
