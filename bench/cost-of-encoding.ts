@@ -47,12 +47,12 @@ await compareCosts('cost-of-a-request', 'A frame with an update: what does readi
   { name: 'by hand: JSON.parse(), nothing checked', run: () => JSON.parse(request) as unknown },
   {
     name: 'parseFrame(), not yet checked against the method',
-    run: () => parseFrame(request, { maxBatch: 64 }),
+    run: () => parseFrame(request, { maxBatchLength: 64 }),
   },
   {
     name: 'parseFrame() and the schema of updateSession',
     run: () => {
-      const frame = parseFrame(request, { maxBatch: 64 })
+      const frame = parseFrame(request, { maxBatchLength: 64 })
       return frame.kind === 'request' ? methods.updateSession.params.safeParse(frame.params) : frame
     },
   },

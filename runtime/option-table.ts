@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { limitTable } from '../transport/gateway/limits.ts'
 import { choice, flag, integer, originList, serverUrl, text, type Option } from './option-kinds.ts'
 
 const MINUTE_MS = 60_000
@@ -67,50 +68,50 @@ export const optionTable = {
     description: 'Origins of the web pages that may connect, separated by commas.',
   }),
   maxFrameBytes: integer({
-    default: MIB,
+    default: limitTable.maxFrameBytes.value,
     min: 1024,
     max: 256 * MIB,
     unit: 'bytes',
-    description: 'Largest frame that a client may send.',
+    description: limitTable.maxFrameBytes.meaning,
   }),
   maxBatchLength: integer({
-    default: 64,
+    default: limitTable.maxBatchLength.value,
     min: 1,
     max: 10_000,
-    description: 'Most requests in one JSON-RPC batch.',
+    description: limitTable.maxBatchLength.meaning,
   }),
   maxSubscriptions: integer({
-    default: 1000,
+    default: limitTable.maxSubscriptions.value,
     min: 1,
     max: MANY,
-    description: 'Most sessions that one connection may be subscribed to.',
+    description: limitTable.maxSubscriptions.meaning,
   }),
   maxConnections: integer({
-    default: 20_000,
+    default: limitTable.maxConnections.value,
     min: 1,
     max: MANY,
-    description: 'Most connections of one worker.',
+    description: limitTable.maxConnections.meaning,
   }),
   maxBufferedBytes: integer({
-    default: MIB,
+    default: limitTable.maxBufferedBytes.value,
     min: 1024,
     max: 1024 * MIB,
     unit: 'bytes',
-    description: 'Bytes waiting for a slow connection beyond which it skips versions.',
+    description: limitTable.maxBufferedBytes.meaning,
   }),
   maxBacklogBytes: integer({
-    default: 8 * MIB,
+    default: limitTable.maxBacklogBytes.value,
     min: 1024,
     max: 1024 * MIB,
     unit: 'bytes',
-    description: 'Bytes waiting for a slow connection beyond which it is closed.',
+    description: limitTable.maxBacklogBytes.meaning,
   }),
   heartbeatMs: integer({
-    default: 25_000,
+    default: limitTable.heartbeatMs.value,
     min: 10,
     max: HOUR_MS,
     unit: 'ms',
-    description: 'Time between two pings; a connection that misses two is closed.',
+    description: limitTable.heartbeatMs.meaning,
   }),
   maxSessionBytes: integer({
     default: 262_144,

@@ -265,7 +265,7 @@ export class Runtime {
       ...(this.#options.allowedOrigins.length > 0 ? { origins: this.#options.allowedOrigins } : {}),
       limits: {
         maxFrameBytes,
-        maxBatch: this.#options.maxBatchLength,
+        maxBatchLength: this.#options.maxBatchLength,
         maxSubscriptions,
         maxConnections,
         maxBufferedBytes,

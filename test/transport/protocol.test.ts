@@ -10,7 +10,7 @@ import { PROTOCOL_VERSION, commonErrors, methods, notifications } from '../../tr
 import { openRpcText } from '../../transport/protocol/openrpc.ts'
 import { protocolReference } from '../../transport/protocol/reference.ts'
 
-const limits = { maxBatch: 3 }
+const limits = { maxBatchLength: 3 }
 
 /** All schemas as they were in each version of the protocol. */
 const hashes: Record<number, string> = {

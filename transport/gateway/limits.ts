@@ -10,7 +10,7 @@ export const limitTable = {
     value: 256 * 1024,
     meaning: 'Bytes of one incoming frame; a larger one closes the connection (1009).',
   },
-  maxBatch: { value: 100, meaning: 'Requests in one batch.' },
+  maxBatchLength: { value: 100, meaning: 'Requests in one batch.' },
   maxInFlight: {
     value: 256,
     meaning:

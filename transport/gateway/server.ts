@@ -10,7 +10,7 @@ import { Connection } from './connection.ts'
 import { Flusher } from './flusher.ts'
 import { defaultLimits, type GatewayLimits } from './limits.ts'
 import type { MethodContext } from './methods.ts'
-import { isOriginAllowed, isWebSocketUpgrade, pathOf, refuse, type Refused } from './upgrade.ts'
+import { isLoopback, isOriginAllowed, isWebSocketUpgrade, pathOf, refuse, type Refused } from './upgrade.ts'
 
 export interface GatewayOptions {
   readonly service: SessionService
@@ -22,6 +22,8 @@ export interface GatewayOptions {
   /** Origins of pages that may connect, `*` for any; default: pages of this machine only. */
   readonly origins?: readonly string[]
   readonly limits?: Partial<GatewayLimits>
+  /** Refuse connections that come in at another address than loopback: nobody is authenticated. Default true. */
+  readonly loopbackOnly?: boolean
 }
 
 interface DrainOptions {
@@ -158,6 +160,12 @@ class AttachedGateway implements Gateway {
       return {
         status: 426,
         sentence: `Only WebSocket is spoken at ${this.#path}: send "Upgrade: websocket".`,
+      }
+    }
+    if ((this.#options.loopbackOnly ?? true) && !isLoopback(request.socket.localAddress)) {
+      return {
+        status: 403,
+        sentence: 'No authentication is configured, so only connections from this machine are served.',
       }
     }
     const { origin } = request.headers

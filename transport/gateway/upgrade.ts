@@ -29,6 +29,12 @@ function isLocalPage(origin: string): boolean {
   return ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname) || url.hostname.endsWith('.localhost')
 }
 
+/** Whether a connection that came in at this address of ours can only come from this machine. */
+export function isLoopback(localAddress: string | undefined): boolean {
+  const address = (localAddress ?? '').replace(/^::ffff:/, '')
+  return address === '::1' || address.startsWith('127.')
+}
+
 /** The path of a request's target, without the query. */
 export function pathOf(request: IncomingMessage): string {
   return (request.url ?? '/').split('?', 1)[0] ?? '/'

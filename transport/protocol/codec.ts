@@ -31,7 +31,7 @@ export interface Batch {
 
 export interface FrameLimits {
   /** Requests in one batch. */
-  readonly maxBatch: number
+  readonly maxBatchLength: number
 }
 
 /** Parses the text of one frame. Never throws. */
@@ -53,11 +53,11 @@ export function parseFrame(text: string, limits: FrameLimits): Request | Refusal
   const suspicious = text.includes('__proto__') || text.includes('\\u00')
   if (!Array.isArray(value)) return readRequest(value, suspicious)
   if (value.length === 0) return refusal('null', 'invalid_request', 'The batch is empty.')
-  if (value.length > limits.maxBatch) {
+  if (value.length > limits.maxBatchLength) {
     return refusal(
       'null',
       'invalid_request',
-      `The batch has ${value.length} requests; at most ${limits.maxBatch} are taken.`,
+      `The batch has ${value.length} requests; at most ${limits.maxBatchLength} are taken.`,
     )
   }
   return { kind: 'batch', entries: value.map((entry) => readRequest(entry, suspicious)) }
