@@ -5,7 +5,14 @@
  * plan; events of the machine's own kind never come in from outside.
  */
 import { createMachine, getNextTransitions } from 'xstate'
-import type { AnyMachineSnapshot, AnyStateMachine, EventObject, ExecutableActionObject } from 'xstate'
+import type {
+  AnyMachineSnapshot,
+  AnyStateMachine,
+  AnyStateNode,
+  AnyTransitionDefinition,
+  EventObject,
+  ExecutableActionObject,
+} from 'xstate'
 import type { SessionDefinition } from './define-session.ts'
 import { TroupeError, messageOf } from './errors.ts'
 import type { Effect, Plan } from './plan.ts'
@@ -131,14 +138,21 @@ export class Kernel {
   }
 
   #plan(step: Step, snapshot: AnyMachineSnapshot): Plan {
+    try {
+      return this.#write(step, snapshot)
+    } catch (cause) {
+      // What is nested too deeply for JSON, or has a getter that throws.
+      throw cause instanceof TroupeError ? cause : this.#fault(step, cause)
+    }
+  }
+
+  #write(step: Step, snapshot: AnyMachineSnapshot): Plan {
     const emitted: string[] = []
     const effects: Effect[] = []
     for (const action of this.#scope.collected) this.#sort(action, emitted, effects, step)
     if (Object.keys(snapshot.children).length > 0) throw this.#unsupported('spawns an actor', step)
-    const unstorable = findUnstorable(snapshot.context) ?? findUnstorable(snapshot.output ?? null)
-    if (unstorable !== null) {
-      throw this.#fault(step, new Error(`the context cannot be stored as JSON at ${unstorable}`))
-    }
+    this.#checkStorable(snapshot.context, 'the context', '', step)
+    if (snapshot.output !== undefined) this.#checkStorable(snapshot.output, 'the output', 'output', step)
     const value = JSON.stringify(snapshot.value)
     const output = snapshot.output === undefined ? '' : `,"output":${JSON.stringify(snapshot.output)}`
     const status = snapshot.status === 'stopped' ? 'done' : snapshot.status
@@ -161,6 +175,7 @@ export class Kernel {
         if (params?.delay !== undefined) throw this.#unsupported('raises a delayed event', step)
         return
       case 'xstate.emit':
+        this.#checkStorable(params?.event, 'an emitted event', '', step)
         emitted.push(JSON.stringify(params?.event))
         return
       case 'xstate.sendTo':
@@ -171,6 +186,12 @@ export class Kernel {
       default:
         if (action.exec !== undefined) effects.push({ kind: 'action', action })
     }
+  }
+
+  #checkStorable(value: unknown, what: string, path: string, step: Step): void {
+    const unstorable = findUnstorable(value, path)
+    if (unstorable === null) return
+    throw this.#fault(step, new Error(`${what} cannot be stored as JSON at ${unstorable}`))
   }
 
   /** Tags and accepted event types as members of the state's JSON text: the same for every visit of a configuration. */
@@ -216,11 +237,25 @@ export class Kernel {
 /** Event types that the configuration has transitions for, without asking guards; wildcards as written. */
 function acceptedEvents(snapshot: AnyMachineSnapshot): string[] {
   const types = new Set<string>()
-  for (const transition of getNextTransitions(snapshot)) {
-    const type = transition.eventType
-    const isInert = transition.target === undefined && transition.actions.length === 0 && !transition.reenter
-    if (type === '' || isInert || type.startsWith('xstate.') || type.startsWith('@xstate.')) continue
-    types.add(type)
+  const transitions = getNextTransitions(snapshot)
+  // `on: { EVENT: {} }` does nothing, and keeps the event from the states around: XState's way to forbid it.
+  const forbidding = transitions.filter((one) => isInert(one) && one.guard === undefined)
+  for (const transition of transitions) {
+    const type = transition.eventType as string
+    const { source } = transition
+    if (type === '' || isInert(transition) || type.startsWith('xstate.') || type.startsWith('@xstate.'))
+      continue
+    if (!forbidding.some(({ eventType, source: node }) => eventType === type && isInside(node, source)))
+      types.add(type)
   }
   return [...types]
+}
+
+function isInert({ target, actions, reenter }: AnyTransitionDefinition): boolean {
+  return target === undefined && actions.length === 0 && !reenter
+}
+
+function isInside(node: AnyStateNode, around: AnyStateNode): boolean {
+  for (let at = node.parent; at !== undefined; at = at.parent) if (at === around) return true
+  return false
 }

@@ -87,6 +87,7 @@ export interface EndEntry extends EntryBase {
   readonly kind: 'end'
   readonly number: number
   readonly reason: 'deleted' | 'expired'
+  /** JSON text of an object for the audit; the store adds which machine it was, which it knows best. */
   readonly audit: string
 }
 

@@ -23,10 +23,13 @@ function findInObject(value: object, path: string, above: object[]): string | nu
   const prototype: unknown = Object.getPrototypeOf(value)
   const isArray = Array.isArray(value)
   if (!isArray && prototype !== Object.prototype && prototype !== null) {
-    return at(path, `a ${value.constructor.name || 'class instance'}`)
+    const { constructor } = value as { constructor?: { name?: string } }
+    return at(path, `a ${constructor?.name || 'class instance'}`)
   }
   above.push(value)
+  let members = 0
   for (const key in value) {
+    members++
     const member = (value as Record<string, unknown>)[key]
     if (typeof member === 'string' || typeof member === 'boolean' || member === null) continue
     if (typeof member === 'number' && Number.isFinite(member)) continue
@@ -40,6 +43,8 @@ function findInObject(value: object, path: string, above: object[]): string | nu
     if (found !== null) return found
   }
   above.pop()
+  // JSON would fill a hole with null.
+  if (isArray && members < value.length) return at(path, 'an array with holes')
   return null
 }
 

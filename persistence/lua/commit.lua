@@ -6,7 +6,7 @@ ARGV  node, command key TTL in ms, number of partitions, per partition its key b
       entries one after another (see persistence/commit-arguments.ts, which writes what is read here):
         kind, partition (1…), id, number, reserve (0|1), key count, { digest, fingerprint }…
         check:  base epoch, base version                  ('' and 0: none)
-        end:    reason, audit
+        end:    reason, audit (a JSON object; what machine it was is put in front here)
         commit: base epoch, base version, machine, machine version, ttl, done ttl (ms, 0: unlimited), done (0|1),
                 internals, feed head, transition count, { audit kind, audit, state, index of its key or 0 }…
 Result  an array with one array an entry, its first member a word (persistence/commit-results.ts reads them):
@@ -126,17 +126,20 @@ end
 local function finish(reason, audit, ofCommit)
   local ofEpoch, last, previous = nowEpoch, 0, ''
   if bodyAt then ofEpoch, last, previous = epoch, version + 1, commitId end
+  local members = string.sub(audit, 2)
+  local row = '{"machine":"' .. machine .. '","machineVersion":' .. machineVersion ..
+    (members == '}' and '}' or ',' .. members)
   call('SET', sessionKey, '1t ' .. ofEpoch .. ' ' .. last .. ' ' .. ofCommit .. ' ' .. reason .. ' ' ..
     withMe(last, last, ofEpoch), 'PX', TOMBSTONE_MS)
   call('ZREM', partition.timers, 'x:' .. id)
   call('XADD', partition.outbox, '*', 'i', id, 'e', ofEpoch, 'v', last, 'c', ofCommit, 'p', previous,
-    't', nowMs, 'k', reason, 'm', audit, 's', '')
+    't', nowMs, 'k', reason, 'm', row, 's', '')
   publish('e' .. id .. '\n' .. ofEpoch .. '\n' .. last .. '\n' .. reason)
   return { 'committed', ofEpoch, last, last, nowMs .. '', (created or nowMs) .. '', '0' }
 end
 
 local function finishExpired(ofCommit)
-  return finish('expired', cjson.encode({ machine = machine, machineVersion = machineVersion, node = node }), ofCommit)
+  return finish('expired', '{"node":"' .. node .. '"}', ofCommit)
 end
 
 -- Command keys of the entry that were committed before: { index, reused, epoch, version }…

@@ -2,12 +2,15 @@
 import type { Plan } from '../../actors/plan.ts'
 import type { Principal } from '../../actors/ports.ts'
 
-interface Audited {
-  readonly machine: string
-  readonly machineVersion: number
+interface Done {
   readonly node: string
   readonly principal: Principal | null
   readonly key?: string | undefined
+}
+
+interface Audited extends Done {
+  readonly machine: string
+  readonly machineVersion: number
 }
 
 export function auditOfEvent(about: Audited, event: string, plan: Plan): string {
@@ -18,12 +21,17 @@ export function auditOfCreation(about: Audited, input: unknown): string {
   return `${head(about)}${input === undefined ? '' : `,"input":${JSON.stringify(input)}`}}`
 }
 
-export function auditOfDeletion(about: Audited): string {
-  return `${head(about)}}`
+/** Without the machine: the store adds what it finds. */
+export function auditOfDeletion(done: Done): string {
+  return `{${who(done)}}`
 }
 
-function head({ machine, machineVersion, node, principal, key }: Audited): string {
-  const who = principal === null ? '' : `,"principal":${JSON.stringify(principal.id)}`
+function head({ machine, machineVersion, ...done }: Audited): string {
+  return `{"machine":"${machine}","machineVersion":${machineVersion},${who(done)}`
+}
+
+function who({ node, principal, key }: Done): string {
+  const name = principal === null ? '' : `,"principal":${JSON.stringify(principal.id)}`
   const command = key === undefined ? '' : `,"key":${JSON.stringify(key)}`
-  return `{"machine":"${machine}","machineVersion":${machineVersion},"node":"${node}"${who}${command}`
+  return `"node":"${node}"${name}${command}`
 }

@@ -8,7 +8,10 @@ import { sleep } from '../clock.ts'
 
 const MAX_ENTRIES = 128
 const MAX_BYTES = 256 * 1024
-/** Calls under way at once. More would make them smaller: what waits meanwhile goes out together. */
+/**
+ * Calls under way at once. More would make them smaller: what waits meanwhile goes out together. Those whose reply was
+ * lost do not count: while they ask again, others must learn that Redis is away, and not wait for a minute.
+ */
 const MAX_CALLS = 2
 const RESOLVE_MS = 60_000
 const RETRY_MS = 100
@@ -70,10 +73,12 @@ export class Committer {
   async #call(batch: readonly Waiting[]): Promise<void> {
     this.#calls++
     const entries = batch.map(({ entry }) => entry)
+    const reply = this.#store.execute(entries).finally(() => {
+      this.#calls--
+      if (this.#waiting.length > 0) this.#schedule()
+    })
     try {
-      const outcomes = await this.#store
-        .execute(entries)
-        .catch((failure: unknown) => this.#resolve(entries, failure))
+      const outcomes = await reply.catch((failure: unknown) => this.#resolve(entries, failure))
       batch.forEach(({ resolve, reject }, index) => {
         const outcome = outcomes[index]
         if (outcome === undefined)
@@ -82,9 +87,6 @@ export class Committer {
       })
     } catch (failure) {
       for (const { reject } of batch) reject(failure)
-    } finally {
-      this.#calls--
-      if (this.#waiting.length > 0) this.#schedule()
     }
   }
 

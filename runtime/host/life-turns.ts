@@ -2,7 +2,8 @@
 import { TroupeError } from '../../actors/errors.ts'
 import type { Plan } from '../../actors/plan.ts'
 import type { CommitEntry, EndEntry, StoreOutcome } from '../../actors/ports.ts'
-import type { SessionId, SessionRecord } from '../../actors/session.ts'
+import { comparePositions } from '../../actors/session.ts'
+import type { Epoch, SessionId, SessionRecord } from '../../actors/session.ts'
 import { auditOfCreation, auditOfDeletion } from './audit-text.ts'
 import { runEffects } from './effects.ts'
 import type { HostParts } from './host-parts.ts'
@@ -24,13 +25,20 @@ export async function takeCreateTurn(parts: HostParts, id: SessionId, item: Crea
     case 'committed':
     case 'duplicate': {
       const record = createdRecord(parts, entry, plan, outcome)
+      // A resend found the session made, and somebody may have been there since: the snapshot here is of version 1.
+      const newest =
+        outcome.kind === 'duplicate' &&
+        outcome.record !== null &&
+        comparePositions(outcome.record, record) > 0
+          ? outcome.record
+          : record
       parts.warm.set({ record, snapshot: plan.snapshot })
       const emitted = plan.emitted.map((event) => ({ version: 1, event }))
       const { events } = entry
       const { node } = parts.store
       const origins = new Set(item.caller.origin === null ? [] : [item.caller.origin])
       parts.sink.publish({ kind: 'updated', id, node, baseVersion: 0, record, events, emitted }, origins)
-      item.resolve({ created: true, record })
+      item.resolve({ created: true, record: newest })
       runEffects(plan.effects, record, parts.log)
       parts.onCommitted(id)
       return
@@ -64,7 +72,6 @@ export async function takeCreateTurn(parts: HostParts, id: SessionId, item: Crea
 }
 
 export async function takeDeleteTurn(parts: HostParts, id: SessionId, item: DeleteItem): Promise<void> {
-  const known = parts.warm.get(id)?.record
   const entry: EndEntry = {
     kind: 'end',
     id,
@@ -72,12 +79,7 @@ export async function takeDeleteTurn(parts: HostParts, id: SessionId, item: Dele
     reserve: false,
     number: parts.nextNumber(),
     reason: 'deleted',
-    audit: auditOfDeletion({
-      machine: known?.machine ?? '',
-      machineVersion: known?.machineVersion ?? 0,
-      node: parts.store.node,
-      principal: item.caller.principal,
-    }),
+    audit: auditOfDeletion({ node: parts.store.node, principal: item.caller.principal }),
   }
   const outcome = await parts.committer.submit(entry)
   parts.warm.delete(id)
@@ -131,8 +133,7 @@ function createdRecord(
   plan: Plan,
   outcome: Extract<StoreOutcome, { kind: 'committed' | 'duplicate' }>,
 ): SessionRecord {
-  if (outcome.kind === 'duplicate' && outcome.record !== null) return outcome.record
-  const times = outcome.kind === 'committed' ? outcome : { time: 0, createdAt: 0, expiresAt: null }
+  const times = outcome.kind === 'committed' ? outcome : timesOfCreation(entry, outcome.epoch)
   return {
     id: entry.id,
     epoch: outcome.epoch,
@@ -148,4 +149,11 @@ function createdRecord(
     state: plan.state,
     internals: plan.internals,
   }
+}
+
+/** An epoch is the microsecond in which the session was created. */
+function timesOfCreation({ done, ttlMs, doneTtlMs }: CommitEntry, epoch: Epoch) {
+  const time = Math.floor(Number(epoch) / 1000)
+  const lifetimeMs = done ? doneTtlMs : ttlMs
+  return { time, createdAt: time, expiresAt: lifetimeMs === null ? null : time + lifetimeMs }
 }

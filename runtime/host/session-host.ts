@@ -1,6 +1,6 @@
 /** The actors of this process: one mailbox a session, and the five operations on top (design: docs/architecture.md). */
 import { randomUUID } from 'node:crypto'
-import { TroupeError } from '../../actors/errors.ts'
+import { TroupeError, messageOf } from '../../actors/errors.ts'
 import type {
   Caller,
   Clock,
@@ -69,7 +69,7 @@ export class SessionHost implements SessionService {
     this.#admit()
     const { machine, input, key } = request
     const kernel = this.#parts.registry.newest(machine)
-    const inputText = input === undefined ? '' : JSON.stringify(input)
+    const inputText = input === undefined ? '' : textOf(input, 'input')
     this.#checkSize(inputText, 'input')
     const { definition } = kernel
     const ttlMs = firstDefined(request.ttlMs, definition.ttlMs, this.#sessionTtlMs)
@@ -98,7 +98,7 @@ export class SessionHost implements SessionService {
 
   async update(request: UpdateRequest, caller: Caller): Promise<UpdateResult> {
     this.#admit()
-    const event = JSON.stringify(request.event)
+    const event = textOf(request.event, 'event')
     this.#checkSize(event, 'event')
     const key = request.key === undefined ? null : commandKey(caller.principal, request.key, request.event)
     return this.#wait(request.id, { kind: 'update', caller, request, event, key })
@@ -111,9 +111,7 @@ export class SessionHost implements SessionService {
 
   async broadcast(id: SessionId, message: unknown): Promise<void> {
     this.#admit()
-    const text = JSON.stringify(message) as string | undefined
-    if (text === undefined)
-      throw new TroupeError('invalid_params', 'the message must be something that JSON can hold')
+    const text = textOf(message, 'message')
     this.#checkSize(text, 'message')
     try {
       await this.#parts.store.broadcast(id, text)
@@ -233,6 +231,18 @@ function creationId({ id, key }: CreateRequest, principal: Principal | null): Se
     'invalid_params',
     'id: must be 1 to 128 letters, digits or _ . : @ ~ -, and begin with a letter or digit',
   )
+}
+
+/** @throws TroupeError `event_invalid` for what JSON cannot hold */
+function textOf(value: unknown, what: string): string {
+  try {
+    const text = JSON.stringify(value) as string | undefined
+    if (text !== undefined) return text
+  } catch (cause) {
+    const why = cause instanceof RangeError ? 'it is nested too deeply' : messageOf(cause)
+    throw new TroupeError('event_invalid', `the ${what} cannot be written as JSON: ${why}`, { cause })
+  }
+  throw new TroupeError('event_invalid', `the ${what} cannot be written as JSON: it is a ${typeof value}`)
 }
 
 function firstDefined<T>(...values: (T | undefined)[]): T {

@@ -126,6 +126,7 @@ describe('CM1 a commit is all or nothing', () => {
     expect(found.keyTtlMs).toBeGreaterThan(500_000)
     expect(found.expiryEntry).toBeNull()
     expect(found.rows[1]).toMatchObject({ v: '2', k: 'deleted', p: found.rows[0]?.['c'], s: '' })
+    expect(found.rows[1]?.['m']).toBe('{"machine":"counter","machineVersion":1,"why":"test"}')
     expect(parseFeedMessage(heard.ofSession[0] ?? '')).toEqual({
       kind: 'ended',
       id,

@@ -126,8 +126,8 @@ describe('CM4 the same commit sent twice applies once', () => {
 
   it('CM4 a commit sent again after the same process has ended the session because its time was over', async () => {
     const id = sid('expired-since')
-    const base = await a.write(a.creation(id, { ttlMs: 30 }))
-    const entry = a.commit(id, base, { ttlMs: 30 })
+    const base = await a.write(a.creation(id, { ttlMs: 400 }))
+    const entry = a.commit(id, base, { ttlMs: 400 })
     await a.write(entry)
     await until(async () => (await a.run(a.expiry(id))).kind === 'committed')
     expect(await again(entry)).toMatchObject({ kind: 'duplicate', version: 2, record: null })

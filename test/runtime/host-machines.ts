@@ -31,7 +31,8 @@ export function counterSession(act: (act: Act) => void | Promise<void> = () => u
       emitted: { type: 'told'; n: number }
     },
     actions: {
-      act: ({ context, event }) => act({ n: context.n, by: (event as { by?: number }).by ?? 0 }),
+      // Returned, so that a promise that is rejected later reaches the host.
+      act: ({ context, event }) => act({ n: context.n, by: (event as { by?: number }).by ?? 0 }) as void,
     },
   }).createMachine({
     id: 'counter',

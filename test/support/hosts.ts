@@ -12,6 +12,7 @@ import { systemClock } from '../../runtime/clock.ts'
 import { SessionHost } from '../../runtime/host/session-host.ts'
 import { KeptLog } from '../transport/support/parts.ts'
 import { redisUrl } from './servers.ts'
+import type { TcpProxy } from './tcp-proxy.ts'
 
 export const NOBODY: Caller = { principal: null, origin: null }
 
@@ -36,6 +37,14 @@ export async function until(holds: () => boolean | Promise<boolean>, timeoutMs =
     if (Date.now() > deadline) throw new Error(`did not come true in ${timeoutMs} ms: ${String(holds)}`)
     await sleepMs(5)
   }
+}
+
+/** Cuts a store off until it has noticed, and waits until it is back: the cut alone may go unnoticed for a while. */
+export async function reconnect(proxy: TcpProxy, store: RedisSessionStore): Promise<void> {
+  proxy.cut({ refusing: true })
+  await until(() => !store.isReady())
+  proxy.heal()
+  await until(() => store.isReady())
 }
 
 export interface StoreOptions {

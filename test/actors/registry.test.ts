@@ -1,0 +1,138 @@
+import { createMachine, fromPromise, log } from 'xstate'
+import { describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { defineSession } from '../../actors/define-session.ts'
+import { builtinDefinitions } from '../../actors/lifecycles/builtin.ts'
+import { Registry } from '../../actors/registry.ts'
+
+const machine = createMachine({})
+const good = { name: 'good', version: 1, machine }
+
+function refusal(config: object): string {
+  try {
+    new Registry().register(defineSession(config as never))
+  } catch (error) {
+    return (error as Error).message
+  }
+  return 'accepted'
+}
+
+describe('registering a definition', () => {
+  it('names that a client can send', () => {
+    for (const name of ['a', 'Cart', 'my-machine_2', 'x'.repeat(64)])
+      expect(refusal({ ...good, name })).toBe('accepted')
+    for (const name of ['', '1a', 'a b', 'ä', '-a', 'x'.repeat(65), 5, undefined])
+      expect(refusal({ ...good, name })).toMatch(/must be a letter and up to 63/)
+  })
+
+  it.each([0, -1, 1.5, '1', Number.NaN, undefined])('version %s is refused', (version) => {
+    expect(refusal({ ...good, version })).toBe(
+      `definition "good": version ${String(version)} must be a positive integer`,
+    )
+  })
+
+  it.each([null, undefined, {}, { config: {} }, 'machine', fromPromise(async () => 1)])(
+    'what is no machine: %s',
+    (none) => {
+      expect(refusal({ ...good, machine: none })).toMatch(/"good": machine must come from XState 5/)
+    },
+  )
+
+  it.each([0, -5, 1.5, '1h', Infinity])('lifetime %s is refused', (ms) => {
+    expect(refusal({ ...good, ttlMs: ms })).toMatch(
+      /ttlMs must be a positive number of milliseconds, or null/,
+    )
+    expect(refusal({ ...good, doneTtlMs: ms })).toMatch(/doneTtlMs must be/)
+  })
+
+  it('lifetimes and schemas that work', () => {
+    expect(refusal({ ...good, ttlMs: null, doneTtlMs: 5, events: z.any(), input: z.any() })).toBe('accepted')
+    for (const option of ['events', 'input'])
+      expect(refusal({ ...good, [option]: { parse: () => 1 } })).toMatch(
+        `${option} must be a Standard Schema`,
+      )
+  })
+
+  it('what is no definition, and what was made by another copy of the package', () => {
+    for (const candidate of [null, undefined, 5, {}, machine, good])
+      expect(() => new Registry().register(candidate)).toThrow(
+        /is not a definition: make it with defineSession/,
+      )
+    expect(() => new Registry().register({ ...good, kind: 'troupe.session' })).not.toThrow()
+  })
+
+  it('features that are not available yet, by the path of their state', () => {
+    const deep = (state: object): object => ({
+      initial: 'a',
+      states: { a: { initial: 'b', states: { b: state } } },
+    })
+    for (const [config, said] of [
+      [{ after: { 10: 'x' } }, 'state (root) has "after"; timers are not available yet'],
+      [{ invoke: { src: 'x' } }, 'state (root) has "invoke"; invocations are not available yet'],
+      [deep({ after: { 10: {} } }), 'state a.b has "after"; timers are not available yet'],
+      [deep({ invoke: { src: 'x' } }), 'state a.b has "invoke"; invocations are not available yet'],
+    ] as const)
+      expect(
+        refusal({
+          ...good,
+          machine: { ...createMachine({}), config, transition: () => 1, restoreSnapshot: () => 1 },
+        }),
+      ).toBe(`definition "good": ${said}`)
+    expect(refusal({ ...good, machine: createMachine(deep({ after: { 10: {} } })) })).toMatch(
+      /state a\.b has "after"/,
+    )
+  })
+
+  it('the same name and version twice is refused; another version is not', () => {
+    const registry = new Registry()
+    registry.register(defineSession(good))
+    expect(() => registry.register(defineSession(good))).toThrow(
+      'definition "good" version 1 is registered twice',
+    )
+    registry.register(defineSession({ ...good, version: 2 }))
+  })
+})
+
+describe('finding a definition', () => {
+  it('new sessions get the newest version, stored ones their own, whatever the order of registering', () => {
+    const registry = new Registry()
+    for (const version of [2, 3, 1]) registry.register(defineSession({ ...good, version }))
+    expect(registry.names()).toEqual(['good'])
+    expect(registry.newest('good').definition.version).toBe(3)
+    expect(registry.kernelOf({ machine: 'good', machineVersion: 1 }).definition.version).toBe(1)
+  })
+
+  it('one that is not there: who is asked says what there is', () => {
+    const registry = new Registry()
+    registry.register(defineSession(good))
+    expect(() => registry.newest('bad')).toThrow(
+      expect.objectContaining({
+        code: 'unknown_machine',
+        message: expect.stringContaining('there are: good') as string,
+      }),
+    )
+    for (const session of [
+      { machine: 'bad', machineVersion: 1 },
+      { machine: 'good', machineVersion: 9 },
+    ])
+      expect(() => registry.kernelOf(session)).toThrow(
+        expect.objectContaining({ code: 'unknown_machine_version', retryable: true }),
+      )
+  })
+
+  it('the built-in definitions all register', () => {
+    const registry = new Registry()
+    for (const definition of builtinDefinitions) registry.register(definition)
+    expect(registry.names()).toEqual(['document', 'checkout', 'match', 'ticket'])
+  })
+
+  it('what machines log, once the action runs, is told with their name', () => {
+    const said: unknown[] = []
+    const registry = new Registry((details, message) => said.push([details, message]))
+    registry.register(defineSession({ ...good, machine: createMachine({ entry: log('hello', 'label') }) }))
+    const { effects } = registry.newest('good').initial(undefined)
+    expect(said).toEqual([])
+    for (const { action } of effects) action.exec?.(action.info, action.params)
+    expect(said).toEqual([[{ machine: 'good', version: 1 }, 'label hello']])
+  })
+})

@@ -1,0 +1,228 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { parseFeedMessage } from '../../actors/feed-message.ts'
+import { partitionOf } from '../../actors/partitions.ts'
+import { NOBODY, sid, sleepMs, TestCluster, until } from '../support/hosts.ts'
+import { counterSession } from '../runtime/host-machines.ts'
+import { systemClock } from '../../runtime/clock.ts'
+import { ExpirySweep } from '../../runtime/host/expiry-sweep.ts'
+import { key, Listener, stateIn, tracesOf, Writer } from './store-support.ts'
+
+let cluster: TestCluster
+let a: Writer
+let b: Writer
+
+beforeAll(async () => {
+  cluster = new TestCluster()
+  a = new Writer(await cluster.store())
+  b = new Writer(await cluster.store())
+})
+afterAll(() => cluster.close())
+
+const SHORT = { ttlMs: 40, doneTtlMs: 40 }
+/** For what must be seen alive first, on a busy machine too. */
+const LONGER = { ttlMs: 400, doneTtlMs: 400 }
+
+describe('a session past its time', () => {
+  it('is gone for reads before anybody swept it, and its record is still there for the sweep', async () => {
+    const id = sid('read')
+    await a.write(a.creation(id, LONGER))
+    expect(await b.store.read(id)).not.toBeNull()
+    await until(async () => (await b.store.read(id)) === null)
+    expect(await a.store.read(id)).toBeNull()
+    expect((await tracesOf(cluster, id)).record).toMatch(/^1 /)
+  })
+
+  it.each(['commit', 'check', 'deletion'] as const)('is ended by a %s, which finds it gone', async (kind) => {
+    const id = sid(`met-by-${kind}`)
+    const base = await a.write(a.creation(id, SHORT))
+    await sleepMs(60)
+    const listener = await Listener.on(cluster, id)
+    const entry =
+      kind === 'commit' ? b.commit(id, base) : kind === 'check' ? b.check(id, base) : b.deletion(id)
+    const position = { epoch: base.epoch, version: 2 }
+    expect(await b.run(entry)).toEqual({ kind: 'gone', reason: 'expired', position })
+    await listener.settled()
+    listener.stop()
+    expect(listener.ofSession.map(parseFeedMessage)).toEqual([
+      { kind: 'ended', id, position, reason: 'expired' },
+    ])
+    const { rows, expiryEntry, record } = await tracesOf(cluster, id)
+    expect(rows.map(({ v, k }) => [v, k])).toEqual([
+      ['1', 'created'],
+      ['2', 'expired'],
+    ])
+    expect(rows[1]?.['p']).toBe(rows[0]?.['c'])
+    expect(JSON.parse(rows[1]?.['m'] ?? '')).toMatchObject({ machine: 'counter', machineVersion: 1 })
+    expect(expiryEntry).toBeNull()
+    expect(record).toMatch(/^1t /)
+    expect(await b.run(b.check(id, base))).toMatchObject({ kind: 'gone', reason: 'expired' })
+    expect((await tracesOf(cluster, id)).rows).toHaveLength(2)
+  })
+
+  it('is due for the sweep, which ends it with a row and a notice, once', async () => {
+    const id = sid('swept')
+    const base = await a.write(a.creation(id, LONGER))
+    expect(await b.store.dueExpiries(partitionOf(id), 10)).not.toContain(id)
+    await until(async () => (await b.store.dueExpiries(partitionOf(id), 10)).includes(id))
+    const listener = await Listener.on(cluster, id)
+    const outcomes = await Promise.all([a.run(a.expiry(id)), b.run(b.expiry(id)), a.run(a.expiry(id))])
+    expect(outcomes.map(({ kind }) => kind).sort()).toEqual(['committed', 'gone', 'gone'])
+    await listener.settled()
+    listener.stop()
+    expect(listener.ofPartition).toHaveLength(1)
+    expect((await tracesOf(cluster, id)).rows.map(({ v, k, e }) => [v, k, e])).toEqual([
+      ['1', 'created', base.epoch],
+      ['2', 'expired', base.epoch],
+    ])
+    expect(await b.store.dueExpiries(partitionOf(id), 10)).not.toContain(id)
+  })
+
+  it('is ended by the sweep even if its record has vanished', async () => {
+    const id = sid('vanished')
+    await a.write(a.creation(id, SHORT))
+    await cluster.redis.del(cluster.keys.session(id))
+    const listener = await Listener.on(cluster, id)
+    await sleepMs(60)
+    expect(await b.run(b.expiry(id))).toMatchObject({ kind: 'committed' })
+    expect(await a.run(a.expiry(id))).toMatchObject({ kind: 'gone' })
+    await listener.settled()
+    listener.stop()
+    expect(listener.ofSession.map(parseFeedMessage)).toMatchObject([{ kind: 'ended', id, reason: 'expired' }])
+    expect((await tracesOf(cluster, id)).rows.map(({ k }) => k)).toEqual(['created', 'expired'])
+  })
+
+  it('leaves its id to a new life of a greater epoch', async () => {
+    const id = sid('again')
+    const old = await a.write(a.creation(id, SHORT))
+    await sleepMs(60)
+    const anew = await b.write(b.creation(id))
+    expect(BigInt(anew.epoch)).toBeGreaterThan(BigInt(old.epoch))
+    expect(anew.version).toBe(1)
+    const { rows, expiryEntry } = await tracesOf(cluster, id)
+    expect(rows.map(({ e, v, k, p }) => [e, v, k, p === ''])).toEqual([
+      [old.epoch, '1', 'created', true],
+      [old.epoch, '2', 'expired', false],
+      [anew.epoch, '1', 'created', true],
+    ])
+    expect(expiryEntry).toBe(anew.expiresAt)
+  })
+})
+
+describe('the time of a session', () => {
+  it('an expiry before its time is refused, and its entry moved to when it is', async () => {
+    const id = sid('early')
+    const base = await a.write(a.creation(id, { ttlMs: 50_000 }))
+    await sleepMs(5)
+    const later = await a.write(a.commit(id, base, { ttlMs: 50_000 }))
+    // Not at each commit: the entry still says what the creation said.
+    expect((await tracesOf(cluster, id)).expiryEntry).toBe(base.expiresAt)
+    expect(await b.run(b.expiry(id))).toEqual({ kind: 'early', expiresAt: later.expiresAt })
+    const traces = await tracesOf(cluster, id)
+    expect(traces.expiryEntry).toBe(later.expiresAt)
+    expect(traces.rows).toHaveLength(2)
+  })
+
+  it('commits refresh it; reading, checking, broadcasting and events that change nothing do not', async () => {
+    const { host } = await cluster.process({ definitions: [counterSession()], sessionTtlMs: 60_000 })
+    const { record } = await host.create({ machine: 'counter' }, NOBODY)
+    const before = await stateIn(cluster, record.id)
+    await sleepMs(5)
+    await host.get(record.id)
+    await host.broadcast(record.id, 'hello')
+    await a.store.positions([record.id])
+    await host.update({ id: record.id, event: { type: 'TAKE', by: 9 } }, NOBODY)
+    await host.update({ id: record.id, event: { type: 'UNHEARD-OF' } }, NOBODY)
+    await expect(
+      host.update({ id: record.id, event: { type: 'ADD' }, ifVersion: 9 }, NOBODY),
+    ).rejects.toThrow()
+    expect(await stateIn(cluster, record.id)).toEqual(before)
+    const { record: after } = await host.update({ id: record.id, event: { type: 'ADD' } }, NOBODY)
+    expect(after.expiresAt).toBeGreaterThan(record.expiresAt ?? Infinity)
+    expect(after.expiresAt).toBe(after.updatedAt + 60_000)
+    expect((await tracesOf(cluster, record.id)).keyTtlMs).toBeGreaterThan(60_000)
+  })
+
+  it('ttlMs null: never, and nothing is left in the timers', async () => {
+    const id = sid('for-ever')
+    const base = await a.write(a.creation(id, { ttlMs: null, doneTtlMs: null }))
+    expect(base.expiresAt).toBeNull()
+    expect(await tracesOf(cluster, id)).toMatchObject({ keyTtlMs: -1, expiryEntry: null })
+    expect(await a.store.read(id)).toMatchObject({ expiresAt: null, ttlMs: null, doneTtlMs: null })
+    expect(await a.run(a.expiry(id))).toEqual({ kind: 'early', expiresAt: null })
+    expect(await a.run(a.commit(id, base, { ttlMs: null, doneTtlMs: null }))).toMatchObject({
+      expiresAt: null,
+    })
+    expect(await tracesOf(cluster, id)).toMatchObject({ keyTtlMs: -1, expiryEntry: null })
+  })
+
+  it('doneTtlMs counts once the machine has ended', async () => {
+    const id = sid('done')
+    const lifetimes = { ttlMs: null, doneTtlMs: 5000 }
+    const base = await a.write(a.creation(id, lifetimes))
+    const ended = await a.write(a.commit(id, base, { ...lifetimes, done: true }))
+    expect(ended.expiresAt).toBe(ended.time + 5000)
+    const traces = await tracesOf(cluster, id)
+    expect(traces.expiryEntry).toBe(ended.expiresAt)
+    expect(traces.keyTtlMs).toBeGreaterThan(5000)
+  })
+
+  it('doneTtlMs null: a session that had a time has none any more', async () => {
+    const id = sid('done-for-ever')
+    const lifetimes = { ttlMs: 5000, doneTtlMs: null }
+    const base = await a.write(a.creation(id, lifetimes))
+    expect(await a.write(a.commit(id, base, { ...lifetimes, done: true }))).toMatchObject({ expiresAt: null })
+    expect(await tracesOf(cluster, id)).toMatchObject({ keyTtlMs: -1, expiryEntry: null })
+  })
+
+  it('the host takes the lifetimes of request, definition and options, in this order', async () => {
+    const definition = { ...counterSession(), ttlMs: 20_000, doneTtlMs: 30_000 }
+    const { host } = await cluster.process({ definitions: [definition], sessionTtlMs: 10_000 })
+    const made = async (more: object): Promise<unknown> => {
+      const { record } = await host.create({ machine: 'counter', ...more }, NOBODY)
+      return [record.ttlMs, record.doneTtlMs]
+    }
+    expect(await made({})).toEqual([20_000, 30_000])
+    expect(await made({ ttlMs: null })).toEqual([null, 30_000])
+    expect(await made({ ttlMs: 7000 })).toEqual([7000, 30_000])
+    const plain = await cluster.process({ definitions: [counterSession()], sessionTtlMs: 10_000 })
+    const { record } = await plain.host.create({ machine: 'counter', ttlMs: 500_000 }, NOBODY)
+    expect([record.ttlMs, record.doneTtlMs]).toEqual([500_000, 500_000])
+  })
+
+  it('a command key does not keep a session alive', async () => {
+    const id = sid('keys-only')
+    await a.write(a.creation(id, SHORT))
+    await sleepMs(60)
+    expect(await b.run(b.check(id, null, [key('k')]))).toMatchObject({ kind: 'gone', reason: 'expired' })
+  })
+})
+
+describe('the sweep of a host', () => {
+  it('ends what is due and tells subscribers, whoever owned it', async () => {
+    const own = new TestCluster()
+    const p = await own.process({ definitions: [counterSession()], sessionTtlMs: 30 })
+    const q = await own.process({ definitions: [counterSession()] })
+    const ids = await Promise.all(
+      Array.from({ length: 5 }, async () => (await p.host.create({ machine: 'counter' }, NOBODY)).record.id),
+    )
+    // A fast clock for the rounds: a sweep looks at all partitions every five seconds.
+    const clock = {
+      now: () => systemClock.now(),
+      setTimeout: (callback: () => void, ms: number) => systemClock.setTimeout(callback, ms / 20),
+    }
+    const sweep = new ExpirySweep({ store: q.store, expire: (id) => q.host.expire(id), clock, log: q.log })
+    sweep.start()
+    await until(() => q.published.length === 5)
+    sweep.stop()
+    expect(q.published.map(({ message }) => [message.kind, message.id]).sort()).toEqual(
+      ids.map((id) => ['ended', id]).sort(),
+    )
+    expect(q.committed.slice().sort()).toEqual(ids.slice().sort())
+    for (const id of ids)
+      await expect(p.host.update({ id, event: { type: 'ADD' } }, NOBODY)).rejects.toMatchObject({
+        code: 'not_found',
+        details: { reason: 'expired' },
+      })
+    await own.close()
+  })
+})

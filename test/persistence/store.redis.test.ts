@@ -1,0 +1,132 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { PARTITIONS, partitionOf, partitionTags } from '../../actors/partitions.ts'
+import type { StoreFailure } from '../../actors/ports.ts'
+import type { SessionId } from '../../actors/session.ts'
+import { sid, TestCluster, until } from '../support/hosts.ts'
+import { TcpProxy } from '../support/tcp-proxy.ts'
+import { Listener, Writer } from './store-support.ts'
+
+let cluster: TestCluster
+let writer: Writer
+
+beforeAll(async () => {
+  cluster = new TestCluster()
+  writer = new Writer(await cluster.store())
+})
+afterAll(() => cluster.close())
+
+describe('the layout', () => {
+  it('is written at the first start and agreed on by the next', async () => {
+    const layout = JSON.parse((await cluster.redis.get(cluster.keys.layout)) ?? '') as Record<string, unknown>
+    expect(layout).toMatchObject({ recordFormat: 1, partitions: 64, hash: 'crc16' })
+    await expect(cluster.store()).resolves.toBeDefined()
+  })
+
+  it('a process that differs refuses to start, and says what to do', async () => {
+    const other = new TestCluster()
+    await other.redis.set(other.keys.layout, '{"partitions":32}')
+    await expect(other.store()).rejects.toThrow(/another layout .*32.*KEY_PREFIX/s)
+    expect(await other.redis.get(other.keys.layout)).toBe('{"partitions":32}')
+    await other.close()
+  })
+
+  it('all keys and channels of a session lie in one slot', async () => {
+    const { keys } = cluster
+    for (const id of ['a', 'cart-1', 'k~:x@.', 'Z9'].map(sid)) {
+      const partition = partitionOf(id)
+      const names = [keys.session(id), keys.commandKeys(id), keys.channel(id), keys.base(partition)]
+      names.push(
+        keys.timers(partition),
+        keys.outbox(partition),
+        keys.home(partition),
+        keys.partitionChannel(partition),
+      )
+      // What Redis Cluster hashes is what stands between the first braces.
+      expect(new Set(names.map((name) => /\{(.+?)\}/.exec(name)?.[1]))).toEqual(
+        new Set([partitionTags[partition]]),
+      )
+    }
+    expect(() => keys.base(PARTITIONS)).toThrow(RangeError)
+  })
+})
+
+describe('calls', () => {
+  it('an entry of every partition in one call', async () => {
+    const entries = Array.from({ length: 128 }, (_, n) => writer.creation(sid(`wide-${n}`)))
+    const outcomes = await writer.store.execute(entries)
+    expect(new Set(outcomes.map(({ kind }) => kind))).toEqual(new Set(['committed']))
+    const positions = await writer.store.positions(entries.map(({ id }) => id))
+    expect(positions.every((position) => position?.version === 1)).toBe(true)
+  })
+
+  it('state with every kind of character comes back as it went', async () => {
+    const id = sid('text')
+    const state = JSON.stringify({ context: 'a\nb\u0000\u2028"\\\ud800 ünï 🎉 %s %d', ' 1 2 3': '\r\n' })
+    await writer.write(
+      writer.creation(id, {
+        transitions: [{ kind: 'created', audit: state, state, key: null }],
+        internals: state,
+      }),
+    )
+    expect(await writer.store.read(id)).toMatchObject({ state, internals: state })
+  })
+
+  it('a server that forgot the script is told it again', async () => {
+    await cluster.redis.script('FLUSH')
+    expect(await writer.run(writer.creation(sid('forgotten')))).toMatchObject({ kind: 'committed' })
+  })
+
+  it('a broadcast reaches the session’s channel, whether or not the session exists', async () => {
+    const id = sid('nobody-home')
+    const listener = await Listener.on(cluster, id)
+    await writer.store.broadcast(id, '{"hello":1}')
+    await listener.settled()
+    listener.stop()
+    expect(listener.ofSession).toEqual([`m${id}\n{"hello":1}`])
+  })
+
+  it('positions in the order asked for; those of no session are null', async () => {
+    const [one, two, none]: SessionId[] = [sid('p-1'), sid('p-2'), sid('p-3')]
+    const first = await writer.write(writer.creation(one as SessionId))
+    await writer.write(writer.creation(two as SessionId))
+    await writer.write(writer.commit(one as SessionId, first))
+    const positions = await writer.store.positions([none, two, one] as SessionId[])
+    expect(positions.map((position) => position?.version ?? null)).toEqual([null, 1, 2])
+  })
+})
+
+describe('without a connection', () => {
+  it('everything fails at once, surely not applied, and works again after it came back', async () => {
+    const proxy = await TcpProxy.start(cluster.url)
+    const store = await cluster.store({ url: proxy.url })
+    const mine = new Writer(store)
+    const id = sid('away')
+    await mine.write(mine.creation(id))
+    proxy.cut({ refusing: true })
+    const calls = [
+      () => mine.run(mine.check(id, null)),
+      () => store.read(id),
+      () => store.positions([id]),
+      () => store.broadcast(id, '1'),
+    ]
+    const effects = (): Promise<unknown[]> =>
+      Promise.all(
+        calls.map((call) =>
+          call().then(
+            () => 'done',
+            (error: StoreFailure) => error.effect,
+          ),
+        ),
+      )
+    // Both connections of the store have noticed.
+    await until(async () => (await effects()).every((effect) => effect === 'not-applied'))
+    const began = Date.now()
+    expect(await effects()).toEqual(calls.map(() => 'not-applied'))
+    expect(Date.now() - began).toBeLessThan(1000)
+    proxy.heal()
+    await until(() => store.isReady())
+    expect(await store.read(id)).toMatchObject({ version: 1 })
+    store.stop()
+    await proxy.stop()
+  })
+})
