@@ -14,48 +14,59 @@ export function encodeCall(
   node: string,
   commandKeyTtlMs: number,
 ): CommitCall {
+  // Number of each partition among those of this call, from 1, in the order in which they are met.
   const partitions = new Map<number, number>()
-  for (const { id } of entries) {
+  const numbers = entries.map(({ id }) => {
     const partition = partitionOf(id)
     if (!partitions.has(partition)) partitions.set(partition, partitions.size + 1)
-  }
+    return partition
+  })
   const call: CommitCall = { keys: [], args: [node, commandKeyTtlMs, partitions.size] }
   for (const partition of partitions.keys()) {
     call.keys.push(keys.home(partition), keys.timers(partition), keys.outbox(partition))
     call.args.push(keys.base(partition))
   }
-  for (const entry of entries) {
-    call.keys.push(keys.session(entry.id), keys.commandKeys(entry.id))
-    encodeEntry(entry, partitions.get(partitionOf(entry.id)) ?? 0, node, call.args)
-  }
+  entries.forEach((entry, index) => {
+    const partition = numbers[index] ?? 0
+    call.keys.push(keys.session(entry.id, partition), keys.commandKeys(entry.id, partition))
+    encodeEntry(entry, partitions.get(partition) ?? 0, node, call.args)
+  })
   return call
 }
 
+/** A record outlives its session by this, so that the sweep still finds it. */
+const KEY_TTL_MARGIN_MS = 600_000
+
 function encodeEntry(entry: StoreEntry, partition: number, node: string, args: (string | number)[]): void {
   const number = entry.kind === 'check' ? 0 : entry.number
-  args.push(entry.kind, partition, entry.id, number, entry.reserve ? 1 : 0, entry.keys.length)
+  const base = entry.kind === 'end' || entry.base === null ? NO_POSITION : entry.base
+  const head = `${entry.kind} ${partition} ${entry.id} ${number} ${entry.reserve ? 1 : 0} ${entry.keys.length} ${base.epoch} ${base.version}`
+  args.push(entry.kind === 'commit' ? `${head}${commitWords(entry)}` : head)
   for (const { digest, fingerprint } of entry.keys) args.push(digest, fingerprint)
-  switch (entry.kind) {
-    case 'check':
-      args.push(entry.base?.epoch ?? '', entry.base?.version ?? 0)
-      return
-    case 'end':
-      args.push(entry.reason, entry.audit)
-      return
-    case 'commit':
-      args.push(entry.base?.epoch ?? '', entry.base?.version ?? 0)
-      args.push(
-        entry.machine,
-        entry.machineVersion,
-        entry.ttlMs ?? 0,
-        entry.doneTtlMs ?? 0,
-        entry.done ? 1 : 0,
-      )
-      args.push(entry.internals, feedHead(entry, node), entry.transitions.length)
-      for (const { kind, audit, state, key } of entry.transitions) {
-        args.push(kind, audit, state, key === null ? 0 : entry.keys.indexOf(key) + 1)
-      }
-  }
+  if (entry.kind === 'end') args.push(entry.reason, entry.audit)
+  if (entry.kind !== 'commit') return
+  args.push(entry.internals, feedHead(entry, node))
+  entry.transitions.forEach(({ kind, audit, state, key }, index) => {
+    const keyIndex = key === null ? 0 : entry.keys.indexOf(key) + 1
+    args.push(`${kind} ${base.version + 1 + index} ${keyIndex}`, audit, state)
+  })
+}
+
+const NO_POSITION = { epoch: '-', version: 0 }
+
+function commitWords({
+  base,
+  machine,
+  machineVersion,
+  ttlMs,
+  doneTtlMs,
+  done,
+  transitions,
+}: CommitEntry): string {
+  const lifetime = (done ? doneTtlMs : ttlMs) ?? 0
+  const from = base?.version ?? 0
+  const count = transitions.length
+  return ` ${machine} ${machineVersion} ${ttlMs ?? 0} ${doneTtlMs ?? 0} ${done ? 1 : 0} ${lifetime} ${lifetime + KEY_TTL_MARGIN_MS} ${from + 1} ${from + count} ${count}`
 }
 
 /** Everything of the feed message but the record, see `parseFeedMessage`. */

@@ -1,5 +1,5 @@
 /** Answers of `commit.lua` as outcomes. */
-import type { StoreOutcome } from '../actors/ports.ts'
+import type { StoreEntry, StoreOutcome } from '../actors/ports.ts'
 import { parseRecord } from '../actors/record-text.ts'
 import type { EndReason, SessionId, SessionRecord } from '../actors/session.ts'
 
@@ -8,7 +8,8 @@ type Reply = readonly [string, ...unknown[]]
 /** What a server says that will take writes again later. */
 const REFUSED_FOR_NOW = /^(OOM|READONLY|MISCONF|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|LOADING)\b/
 
-export function parseOutcome(id: SessionId, reply: Reply): StoreOutcome {
+export function parseOutcome(entry: StoreEntry, reply: Reply): StoreOutcome {
+  const { id } = entry
   const [kind, ...rest] = reply
   const text = (index: number): string => String(rest[index])
   const number = (index: number): number => Number(rest[index])
@@ -17,11 +18,11 @@ export function parseOutcome(id: SessionId, reply: Reply): StoreOutcome {
       return {
         kind,
         epoch: text(0),
-        firstVersion: number(1),
-        version: number(2),
-        time: number(3),
-        createdAt: number(4),
-        expiresAt: number(5) || null,
+        firstVersion: number(1) - (entry.kind === 'commit' ? entry.transitions.length - 1 : 0),
+        version: number(1),
+        time: number(2),
+        createdAt: number(3),
+        expiresAt: number(4) || null,
       }
     case 'duplicate':
       return {

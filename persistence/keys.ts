@@ -20,13 +20,13 @@ export class Keys {
   }
 
   /** The record or, for a while after its end, the tombstone. */
-  session(id: SessionId): string {
-    return `${this.base(partitionOf(id))}session:${id}`
+  session(id: SessionId, partition = partitionOf(id)): string {
+    return `${this.base(partition)}session:${id}`
   }
 
   /** Command keys that were committed lately. */
-  commandKeys(id: SessionId): string {
-    return `${this.base(partitionOf(id))}keys:${id}`
+  commandKeys(id: SessionId, partition = partitionOf(id)): string {
+    return `${this.base(partition)}keys:${id}`
   }
 
   /** Sorted set: `x:<id>` by the time when the session may have expired. */

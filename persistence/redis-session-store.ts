@@ -94,7 +94,7 @@ export class RedisSessionStore implements SessionStore {
     })
     return (replies as [string, ...unknown[]][]).map((reply, index) => {
       const entry = entries[index] as StoreEntry
-      const outcome = parseOutcome(entry.id, reply)
+      const outcome = parseOutcome(entry, reply)
       if (outcome.kind === 'committed') this.#tellTime(outcome.time)
       return outcome
     })
@@ -133,6 +133,16 @@ export class RedisSessionStore implements SessionStore {
       .catch((error: unknown) => {
         throw asFailure(error)
       })
+  }
+
+  /** From now on commits of every partition are published for whoever listens to all sessions. */
+  async announceListener(): Promise<void> {
+    const homes = Array.from({ length: PARTITIONS }, (_, partition) => this.#keys.home(partition))
+    await Promise.all(homes.map((home) => this.#reads.hset(home, 'listeners', '1'))).catch(
+      (error: unknown) => {
+        throw asFailure(error)
+      },
+    )
   }
 
   async dueExpiries(partition: number, limit: number): Promise<SessionId[]> {

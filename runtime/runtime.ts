@@ -98,6 +98,7 @@ export class Runtime {
       partitionChannels: Array.from({ length: PARTITIONS }, (_, partition) =>
         keys.partitionChannel(partition),
       ),
+      announceListener: () => this.#store.announceListener(),
     })
     this.#fanOut = new FanOut({
       feed: this.#feed,

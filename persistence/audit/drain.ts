@@ -1,5 +1,5 @@
 /**
- * One batch of one outbox on its way to PostgreSQL. The order is what makes it exactly once:
+ * One pass over the outboxes of some partitions, on its way to PostgreSQL. The order is what makes it exactly once:
  *
  * 1. read the oldest entries,
  * 2. write them (again, if an earlier run died after this step: a row that is there is skipped),
@@ -9,17 +9,19 @@
  */
 import type pg from 'pg'
 import { dayOf, ensureDays, hasOwnPartition } from './days.ts'
-import { parseEntry, type AuditRow } from './entry.ts'
+import { describeRaw, parseEntry, type AuditRow, type OutboxEntry } from './entry.ts'
 import { classifyFailure, reasonOf } from './failure.ts'
 import type { FaultHook } from './fault-points.ts'
 import type { Outbox, OutboxReference } from './outbox.ts'
 import { insertRejects, insertRows, type Reject } from './table.ts'
 
 export interface DrainResult {
+  /** Entries found. */
+  readonly read: number
   /** Rows that were not in PostgreSQL before. */
   readonly rows: number
   readonly rejected: number
-  /** Whether the outbox may hold more. */
+  /** Whether the outboxes may hold more. */
   readonly more: boolean
 }
 
@@ -32,20 +34,45 @@ export interface DrainParts {
 }
 
 interface Refusal {
+  readonly partition: number
   readonly streamId: string
   readonly reason: string
   /** Of the row that was refused; absent where the entry was no row at all. */
   readonly commitId?: string
 }
 
-/** Moves the oldest entries, at most `batch`, to PostgreSQL. Failures of either server are thrown as they come. */
-export async function drainBatch(parts: DrainParts, partition: number, batch: number): Promise<DrainResult> {
-  const { outbox, pool, faultPoint } = parts
+/**
+ * Moves the oldest entries, at most `batch` of each partition, to PostgreSQL, in statements of at most `batch` rows.
+ * Failures of either server are thrown as they come.
+ */
+export async function drain(
+  parts: DrainParts,
+  partitions: readonly number[],
+  batch: number,
+): Promise<DrainResult> {
+  const { outbox, faultPoint } = parts
   await faultPoint?.('before-read')
-  const { entries, more } = await outbox.readOldest(partition, batch)
-  if (entries.length === 0) return { rows: 0, rejected: 0, more: false }
+  const { entries, more } = await outbox.readOldest(partitions, batch)
+  if (entries.length === 0) return { read: 0, rows: 0, rejected: 0, more: false }
   await faultPoint?.('after-read')
 
+  let rows = 0
+  let rejected = 0
+  // Parts of about one size: a last one of a few rows costs almost as much as a full one.
+  const size = Math.ceil(entries.length / Math.ceil(entries.length / batch))
+  for (let from = 0; from < entries.length; from += size) {
+    const moved = await moveEntries(parts, entries.slice(from, from + size))
+    rows += moved.rows
+    rejected += moved.rejected
+  }
+  return { read: entries.length, rows, rejected, more }
+}
+
+async function moveEntries(
+  parts: DrainParts,
+  entries: readonly OutboxEntry[],
+): Promise<{ rows: number; rejected: number }> {
+  const { outbox, pool, faultPoint } = parts
   const rows: AuditRow[] = []
   const refusals: Refusal[] = []
   for (const entry of entries) {
@@ -56,24 +83,20 @@ export async function drainBatch(parts: DrainParts, partition: number, batch: nu
 
   await makeDays(parts, rows)
   await faultPoint?.('before-insert')
-  const written: AuditRow[] = []
-  const count = await insertIsolating(pool, rows, written, refusals)
+  const references: OutboxReference[] = []
+  const count = await insertIsolating(pool, rows, references, refusals)
   await faultPoint?.('after-insert')
 
-  const references: OutboxReference[] = written.map((row) => ({
-    streamId: row.streamId,
-    commitId: row.commitId,
-  }))
   if (refusals.length > 0) {
     await faultPoint?.('before-reject')
-    references.push(...(await keepRejects(parts, partition, refusals)))
+    references.push(...(await keepRejects(parts, refusals)))
     await faultPoint?.('after-reject')
   }
 
   await faultPoint?.('before-delete')
-  await outbox.delete(partition, references)
+  await outbox.delete(references)
   await faultPoint?.('after-delete')
-  return { rows: count, rejected: refusals.length, more }
+  return { rows: count, rejected: refusals.length }
 }
 
 async function makeDays({ pool, knownDays }: DrainParts, rows: readonly AuditRow[]): Promise<void> {
@@ -101,19 +124,20 @@ async function makeDays({ pool, knownDays }: DrainParts, rows: readonly AuditRow
 async function insertIsolating(
   pool: pg.Pool,
   rows: readonly AuditRow[],
-  written: AuditRow[],
+  written: OutboxReference[],
   refusals: Refusal[],
 ): Promise<number> {
   if (rows.length === 0) return 0
   try {
     const count = await insertRows(pool, rows)
-    written.push(...rows)
+    for (const { partition, streamId, commitId } of rows) written.push({ partition, streamId, commitId })
     return count
   } catch (error) {
     if (classifyFailure(error) !== 'data') throw error
     const [only] = rows
     if (rows.length === 1 && only !== undefined) {
       refusals.push({
+        partition: only.partition,
         streamId: only.streamId,
         commitId: only.commitId,
         reason: `PostgreSQL refused it: ${reasonOf(error)}`,
@@ -129,20 +153,18 @@ async function insertIsolating(
 /** Stores refused entries byte for byte. @returns what to delete. */
 async function keepRejects(
   { outbox, pool }: DrainParts,
-  partition: number,
   refusals: readonly Refusal[],
 ): Promise<OutboxReference[]> {
   const rejects: Reject[] = []
   const references: OutboxReference[] = []
-  for (const { streamId, reason, commitId } of refusals) {
+  for (const { partition, streamId, reason, commitId } of refusals) {
     const fields = await outbox.readRaw(partition, streamId)
     if (fields === null) continue // another process was faster
-    const at = fields.findIndex((field, index) => index % 2 === 0 && field.toString() === 'c')
-    const found = fields[at + 1]
+    const found = describeRaw(fields)
     // Redis lost the entry and gave its id to another commit, which was never refused: leave it to the next read.
-    if (commitId !== undefined && found?.toString() !== commitId) continue
-    rejects.push({ partition, streamId, reason, fields })
-    references.push({ streamId, commitId: at < 0 ? '' : (found ?? '') })
+    if (commitId !== undefined && found.commitId.toString() !== commitId) continue
+    rejects.push({ partition, streamId, sessionId: found.sessionId, reason, fields })
+    references.push({ partition, streamId, commitId: found.commitId })
   }
   await insertRejects(pool, rejects)
   return references

@@ -8,15 +8,21 @@ import { Redis } from 'ioredis'
 import { fileURLToPath } from 'node:url'
 import { Piscina } from 'piscina'
 import type { Logger } from '../../actors/ports.ts'
+import { GROUPS } from './groups.ts'
 import { TASKS_PER_THREAD, type Task, type TaskOutcome, type ThreadData } from './task.ts'
 import { AUDIT_QUEUE, auditQueuePrefix, type AuditJob } from './queue.ts'
 import { rateLimited } from './rate-limited.ts'
 
 /** A process that was killed holds its jobs for so long, in ms; they are free at the next check after that. */
-const LOCK_MS = 10_000
-const STALLED_CHECK_MS = 5_000
+const LOCK_MS = 4_000
+const STALLED_CHECK_MS = 1_500
 /** Processes may die in the middle of a job as often as they like: the job is not to blame. */
 const MAX_STALLED = 1_000_000
+/**
+ * From one pass over a group to the next. Rows gather meanwhile: a statement of 100 rows costs PostgreSQL half as much
+ * again a row as one of 400, and a pass over the outboxes of a group costs the same however little it finds.
+ */
+const PASS_MS = 400
 const FIRST_WAIT_MS = 200
 const LONGEST_WAIT_MS = 5_000
 
@@ -26,8 +32,8 @@ export interface EngineOptions extends ThreadData {
   readonly log: Logger
   /** Arguments of Node for the threads; given where they are to run TypeScript. */
   readonly threadArguments?: readonly string[] | undefined
-  /** Called with the outcome of each batch. */
-  readonly onOutcome: (partition: number, outcome: TaskOutcome) => void
+  /** Called with the outcome of each pass. */
+  readonly onOutcome: (group: number, outcome: TaskOutcome) => void
 }
 
 /** What PostgreSQL refuses as a whole: fails the attempt, not the process. */
@@ -44,6 +50,9 @@ export class Engine {
   readonly #redis: Redis
   readonly #worker: Worker<AuditJob>
   readonly #stopping = new AbortController()
+  readonly #hurrying = new AbortController()
+  /** Earliest time of the next pass, by group. */
+  readonly #nextPassAt = new Float64Array(GROUPS)
 
   /** Starts at once. */
   constructor(options: EngineOptions) {
@@ -75,7 +84,8 @@ export class Engine {
     this.#worker = new Worker<AuditJob>(AUDIT_QUEUE, (job) => this.#drain(job), {
       connection: this.#redis,
       prefix: auditQueuePrefix(prefix),
-      concurrency: threads * TASKS_PER_THREAD,
+      // Jobs mostly wait for their next pass; how many work at once is the pool's affair.
+      concurrency: GROUPS,
       lockDuration: LOCK_MS,
       stalledInterval: STALLED_CHECK_MS,
       maxStalledCount: MAX_STALLED,
@@ -83,10 +93,7 @@ export class Engine {
     })
     this.#worker.on('error', (error) => warn({ error: error.message }, 'audit: worker failed'))
     this.#worker.on('failed', (job, error) =>
-      warn(
-        { partition: job?.data.partition, attempt: job?.attemptsMade, error: error.message },
-        'audit: job failed',
-      ),
+      warn({ group: job?.data.group, attempt: job?.attemptsMade, error: error.message }, 'audit: job failed'),
     )
   }
 
@@ -96,6 +103,7 @@ export class Engine {
    */
   async stop({ deadlineMs }: { readonly deadlineMs: number }): Promise<void> {
     this.#stopping.abort()
+    this.#hurrying.abort()
     await atMost(this.#worker.close(), deadlineMs)
     // Where Redis is away, closing waits for it; the connections of the worker are then cut.
     await atMost(this.#worker.getBackend().close(true), 1_000)
@@ -103,23 +111,37 @@ export class Engine {
     await this.#pool.destroy()
   }
 
-  /** Empties the outbox of one partition. An empty one is success. */
+  /** From now on passes follow each other without a pause: for those who wait for the end of the backlog. */
+  hurry(): void {
+    this.#hurrying.abort()
+  }
+
+  /**
+   * Empties the outboxes of one group. The job lasts until a pass finds nothing, so that a busy group costs one job
+   * and not one for each pass. Empty outboxes are success.
+   */
   async #drain(job: Job<AuditJob>): Promise<void> {
-    const { partition } = job.data
+    const { group } = job.data
     const { batch, onOutcome } = this.#options
+    const { signal } = this.#stopping
     let waitMs = FIRST_WAIT_MS
-    // A job that stops early is done all the same: the sweep announces what is left.
-    while (!this.#stopping.signal.aborted) {
-      const outcome = await this.#pool.run({ partition, batch })
-      onOutcome(partition, outcome)
+    for (;;) {
+      await sleep((this.#nextPassAt[group] ?? 0) - performance.now(), this.#hurrying.signal)
+      // A job that stops early is done all the same: the sweep announces what is left.
+      if (signal.aborted) return
+      const startedAt = performance.now()
+      const outcome = await this.#pool.run({ group, batch })
+      onOutcome(group, outcome)
       switch (outcome.kind) {
         case 'done':
-          if (!outcome.more) return
+          // Who comes after a quiet time is not kept waiting, nor is a backlog.
+          this.#nextPassAt[group] = outcome.more || outcome.read === 0 ? 0 : nextTurn(group, startedAt)
+          if (outcome.read === 0) return
           waitMs = FIRST_WAIT_MS
           break
         case 'away':
           // The job stays active, its lock is renewed, no attempt is used; trying again is how the return is noticed.
-          await sleep(waitMs, this.#stopping.signal)
+          await sleep(waitMs, signal)
           waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)
           break
         case 'refused':
@@ -129,10 +151,16 @@ export class Engine {
   }
 }
 
-/** Resolves after `ms` or when the signal is aborted. */
+/** Groups take turns, so that the passes of all do not fall on one instant. */
+function nextTurn(group: number, startedAt: number): number {
+  const offset = (group * PASS_MS) / GROUPS
+  return Math.ceil((startedAt - offset) / PASS_MS + 0.25) * PASS_MS + offset
+}
+
+/** Resolves after `ms` (0 and less: at once) or when the signal is aborted. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal.aborted) return resolve()
+    if (ms <= 0 || signal.aborted) return resolve()
     const done = (): void => {
       clearTimeout(timer)
       signal.removeEventListener('abort', done)

@@ -1,5 +1,5 @@
 /**
- * Reading the oldest entries of an outbox and deleting exactly those. The outbox is the truth: an entry leaves it
+ * Reading the oldest entries of outboxes and deleting exactly those. The outbox is the truth: an entry leaves it
  * only after PostgreSQL has committed it.
  */
 import type { Redis } from 'ioredis'
@@ -28,6 +28,7 @@ export class OutboxFailure extends Error {
 
 /** Which entry to delete, and the commit it must hold (`''`: none). */
 export interface OutboxReference {
+  readonly partition: number
   readonly streamId: string
   readonly commitId: string | Buffer
 }
@@ -57,20 +58,47 @@ export class Outbox {
   }
 
   /**
-   * The oldest entries, at most `limit` and about 4 MB.
+   * The oldest entries of these partitions, at most `limit` of each and about 4 MB in all; partition by partition, each
+   * in its order. One round trip as long as entries are of ordinary size.
    *
    * @returns `more`: there may be others behind them.
    */
-  async readOldest(partition: number, limit: number): Promise<{ entries: OutboxEntry[]; more: boolean }> {
-    const count = Math.max(1, Math.min(limit, Math.floor(READ_BYTES / this.#entryBytes)))
-    const found = await ask(this.#redis.xrange(this.#keys.outbox(partition), '-', '+', 'COUNT', count))
-    let characters = 0
-    const entries = found.map(([streamId, fields]) => {
-      for (const field of fields) characters += field.length
-      return { streamId, fields }
-    })
-    if (entries.length > 0) this.#entryBytes = Math.max(1, characters / entries.length)
-    return { entries, more: entries.length === count }
+  async readOldest(
+    partitions: readonly number[],
+    limit: number,
+  ): Promise<{ entries: OutboxEntry[]; more: boolean }> {
+    let open = partitions.map((partition) => ({ partition, after: '-', entries: [] as OutboxEntry[] }))
+    const all = open
+    let left = READ_BYTES
+    let more = false
+    while (open.length > 0 && left > 0) {
+      const share = Math.max(1, Math.floor(left / open.length / this.#entryBytes))
+      const reads = open.map((each) => ({ ...each, count: Math.min(share, limit - each.entries.length) }))
+      const answers = await ask(
+        Promise.all(
+          reads.map(({ partition, after, count }) =>
+            this.#redis.xrange(this.#keys.outbox(partition), after, '+', 'COUNT', count),
+          ),
+        ),
+      )
+      let characters = 0
+      let read = 0
+      open = open.filter((each, index) => {
+        const found = answers[index] ?? []
+        for (const [streamId, fields] of found) {
+          for (const field of fields) characters += field.length
+          each.entries.push({ partition: each.partition, streamId, fields })
+          each.after = `(${streamId}`
+        }
+        read += found.length
+        return found.length === reads[index]?.count
+      })
+      if (read > 0) this.#entryBytes = Math.max(1, characters / read)
+      left -= characters
+      more ||= open.some(({ entries }) => entries.length >= limit)
+      open = open.filter(({ entries }) => entries.length < limit)
+    }
+    return { entries: all.flatMap(({ entries }) => entries), more: more || open.length > 0 }
   }
 
   /** The fields of one entry byte for byte, names and values in turn; `null` if it is gone. */
@@ -80,14 +108,17 @@ export class Outbox {
   }
 
   /** Deletes each entry that still holds its commit. @returns how many did. */
-  async delete(partition: number, references: readonly OutboxReference[]): Promise<number> {
-    const keys = [this.#keys.outbox(partition)]
+  async delete(references: readonly OutboxReference[]): Promise<number> {
     const calls: Promise<unknown>[] = []
-    for (let from = 0; from < references.length; from += DELETE_CHUNK) {
-      const pairs = references
-        .slice(from, from + DELETE_CHUNK)
-        .flatMap((each) => [each.streamId, each.commitId])
-      calls.push(this.#deleteScript.run(this.#redis, keys, pairs))
+    let from = 0
+    while (from < references.length) {
+      const partition = references[from]?.partition ?? -1
+      const pairs: (string | Buffer)[] = []
+      for (let to = from + DELETE_CHUNK; from < to && references[from]?.partition === partition; from++) {
+        const { streamId = '', commitId = '' } = references[from] ?? {}
+        pairs.push(streamId, commitId)
+      }
+      calls.push(this.#deleteScript.run(this.#redis, [this.#keys.outbox(partition)], pairs))
     }
     let deleted = 0
     for (const count of await ask(Promise.all(calls))) deleted += Number(count)

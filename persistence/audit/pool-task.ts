@@ -1,5 +1,5 @@
 /**
- * What runs in a thread of the audit's pool: one batch of one partition. A thread keeps its own connections to Redis
+ * What runs in a thread of the audit's pool: one pass over a group of partitions. A thread keeps its own connections to Redis
  * and PostgreSQL between tasks; they are opened by the first task, because a thread that dies while it starts is
  * never replaced by the pool.
  */
@@ -10,9 +10,10 @@ import type { Logger } from '../../actors/ports.ts'
 import { Keys } from '../keys.ts'
 import { connectRedis, whenReady } from '../redis.ts'
 import { openDatabase } from './database.ts'
-import { drainBatch, type DrainParts } from './drain.ts'
+import { drain, type DrainParts } from './drain.ts'
 import { classifyFailure, codeOf, reasonOf } from './failure.ts'
 import type { FaultHook } from './fault-points.ts'
+import { partitionsOf } from './groups.ts'
 import { Outbox, OutboxFailure } from './outbox.ts'
 import { TASKS_PER_THREAD, type Task, type TaskOutcome, type ThreadData } from './task.ts'
 
@@ -26,14 +27,14 @@ class AuditThread {
     this.#data = data
   }
 
-  async run({ partition, batch }: Task): Promise<TaskOutcome> {
+  async run({ group, batch }: Task): Promise<TaskOutcome> {
     this.#connections ??= this.#connect()
     const connections = await this.#connections
     try {
       await whenReady(connections.redis, this.#data.answerMs).catch((error: unknown) => {
         throw new OutboxFailure(error)
       })
-      return { kind: 'done', ...(await drainBatch(connections, partition, batch)) }
+      return { kind: 'done', ...(await drain(connections, partitionsOf(group), batch)) }
     } catch (error) {
       if (error instanceof OutboxFailure) {
         if (error.isSilence) connections.redis.disconnect(true)

@@ -1,19 +1,20 @@
 /**
- * The queue between the processes that commit and the audit process. A job is only a wake-up: it names a partition
- * and carries no records. Whatever happens to jobs, the outbox still holds what is to be written, and the sweep of
- * the audit process finds it.
+ * The queue between the processes that commit and the audit process. A job is only a wake-up: it names a group of
+ * partitions (groups.ts) and carries no records. Whatever happens to jobs, the outboxes still hold what is to be
+ * written, and the sweep of the audit process finds it.
  *
- * Names: queue `audit` with the BullMQ prefix `{<prefix>}`, so its keys are `{<prefix>}:audit:…` (one slot in a
- * Cluster). One job a partition waits at most: its deduplication id is `p<partition>`. With `keepLastIfActive` an
- * addition made while the partition's job runs is kept and becomes a job when that one ends, so that an entry
- * committed right after the job's last read does not wait for the sweep.
+ * - queue `audit`, BullMQ prefix `{<prefix>}`: its keys are `{<prefix>}:audit:…` (one slot in a Cluster)
+ * - job name `drain`, data `{ "group": 0 to 7 }`, job id: BullMQ's counter
+ * - deduplication id `g<group>`: one job a group waits at most. With `keepLastIfActive` an addition made while the
+ *   group's job runs is kept and becomes a job when that one ends, so that an entry committed right after the job's
+ *   last pass does not wait for the sweep.
  */
 import { Queue, type JobsOptions } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { messageOf } from '../../actors/errors.ts'
-import { PARTITIONS } from '../../actors/partitions.ts'
 import type { Logger } from '../../actors/ports.ts'
 import { connectRedis, whenReady } from '../redis.ts'
+import { groupOf, GROUPS } from './groups.ts'
 import { rateLimited } from './rate-limited.ts'
 
 export const AUDIT_QUEUE = 'audit'
@@ -23,7 +24,7 @@ export function auditQueuePrefix(prefix: string): string {
 }
 
 export interface AuditJob {
-  readonly partition: number
+  readonly group: number
 }
 
 /** Attempts for what PostgreSQL refuses as a whole. Its absence uses none. */
@@ -32,13 +33,13 @@ export const ATTEMPTS = 5
 /** BullMQ notes each step of each job in a stream; nobody reads it. */
 const EVENTS_KEPT = 1_000
 const FAILED_JOBS_KEPT = 100
-/** No partition is announced more often than this by one process. */
-const SHORTEST_PAUSE_MS = 50
+/** From a commit in a quiet group to its announcement: those of the same moment share one call. */
+const GATHER_MS = 25
 /**
- * The more partitions are busy, the longer the pause (all 64: 960 ms). A statement of 8 rows costs PostgreSQL three
- * times as much a row as one of 500, so under load it pays to let rows gather.
+ * No group is announced more often than this by one process. Under load that is enough: the job of a busy group lasts
+ * until a pass finds nothing, and what comes meanwhile is written without being announced.
  */
-const PAUSE_PER_JOB_MS = 15
+const PAUSE_MS = 500
 const READY_MS = 5_000
 
 /** The queue's options, the same for whoever opens it. */
@@ -50,8 +51,8 @@ export function openAuditQueue(connection: Redis, prefix: string): Queue<AuditJo
   })
 }
 
-export function deduplicationId(partition: number): string {
-  return `p${partition}`
+export function deduplicationId(group: number): string {
+  return `g${group}`
 }
 
 export interface AuditWakeupOptions {
@@ -62,17 +63,18 @@ export interface AuditWakeupOptions {
   readonly backoffMs?: number
 }
 
-/** Tells the audit process which partitions have something for it. */
+/** Tells the audit process which groups of partitions have something for it. */
 export class AuditWakeup {
   readonly #redis: Redis
   readonly #queue: Queue<AuditJob>
   readonly #warn: (details: object, message: string) => void
   readonly #jobOptions: readonly JobsOptions[]
-  readonly #isDirty = new Uint8Array(PARTITIONS)
-  #dirtyCount = 0
+  readonly #announcedAt = new Float64Array(GROUPS).fill(-Infinity)
+  /** When a group with something new is to be announced; Infinity: nothing new. */
+  readonly #dueAt = new Float64Array(GROUPS).fill(Infinity)
   #timer: NodeJS.Timeout | null = null
+  #timerAt = Infinity
   #flushing: Promise<void> | null = null
-  #pauseMs = SHORTEST_PAUSE_MS
   #stopped = false
 
   /** Connects at once; {@link stop} when done. */
@@ -81,8 +83,8 @@ export class AuditWakeup {
     this.#redis = connectRedis(redisUrl, 'troupe-audit-wakeup', log)
     this.#queue = openAuditQueue(this.#redis, prefix)
     this.#queue.on('error', (error) => this.#warn({ error: error.message }, 'audit: queue failed'))
-    this.#jobOptions = Array.from({ length: PARTITIONS }, (_, partition) => ({
-      deduplication: { id: deduplicationId(partition), keepLastIfActive: true },
+    this.#jobOptions = Array.from({ length: GROUPS }, (_, group) => ({
+      deduplication: { id: deduplicationId(group), keepLastIfActive: true },
       attempts: ATTEMPTS,
       backoff: { type: 'exponential', delay: backoffMs },
       removeOnComplete: true,
@@ -93,10 +95,11 @@ export class AuditWakeup {
 
   /** Something was committed in this partition. Costs some nanoseconds, never waits, never throws. */
   notify(partition: number): void {
-    if (this.#isDirty[partition] !== 0) return
-    this.#isDirty[partition] = 1
-    this.#dirtyCount += 1
-    this.#timer ??= this.#stopped ? null : setTimeout(this.#flush, this.#pauseMs)
+    const group = groupOf(partition)
+    if (this.#dueAt[group] !== Infinity) return
+    const announcedAt = this.#announcedAt[group] ?? 0
+    this.#dueAt[group] = Math.max(performance.now() + GATHER_MS, announcedAt + PAUSE_MS)
+    this.#schedule()
   }
 
   /** Adds what is still to be added, at most for `deadlineMs`, and closes the connection. */
@@ -106,7 +109,7 @@ export class AuditWakeup {
     if (this.#timer !== null) clearTimeout(this.#timer)
     const last = (async () => {
       await this.#flushing
-      await this.#add()
+      await this.#add(Infinity)
       await this.#queue.close()
     })()
     let timer: NodeJS.Timeout | undefined
@@ -115,23 +118,37 @@ export class AuditWakeup {
     this.#redis.disconnect()
   }
 
+  /** Sets the timer for the group that is due first. */
+  #schedule(): void {
+    if (this.#stopped || this.#flushing !== null) return
+    const first = Math.min(...this.#dueAt)
+    if (first >= this.#timerAt) return
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timerAt = first
+    this.#timer = setTimeout(this.#flush, first - performance.now())
+  }
+
   readonly #flush = (): void => {
-    this.#flushing = this.#add().finally(() => {
+    this.#timer = null
+    this.#timerAt = Infinity
+    // Who is due a little later goes along.
+    this.#flushing = this.#add(performance.now() + GATHER_MS).finally(() => {
       this.#flushing = null
-      this.#timer = this.#dirtyCount > 0 && !this.#stopped ? setTimeout(this.#flush, this.#pauseMs) : null
+      this.#schedule()
     })
   }
 
-  async #add(): Promise<void> {
-    if (this.#dirtyCount === 0) return
+  /** Announces the groups that are due by then. */
+  async #add(dueBy: number): Promise<void> {
     const jobs: { name: string; data: AuditJob; opts: JobsOptions }[] = []
-    for (let partition = 0; partition < PARTITIONS; partition++) {
-      if (this.#isDirty[partition] === 0) continue
-      this.#isDirty[partition] = 0
-      jobs.push({ name: 'drain', data: { partition }, opts: this.#jobOptions[partition] ?? {} })
+    for (let group = 0; group < GROUPS; group++) {
+      const dueAt = this.#dueAt[group] ?? Infinity
+      if (dueAt === Infinity || dueAt > dueBy) continue
+      this.#dueAt[group] = Infinity
+      this.#announcedAt[group] = performance.now()
+      jobs.push({ name: 'drain', data: { group }, opts: this.#jobOptions[group] ?? {} })
     }
-    this.#dirtyCount = 0
-    this.#pauseMs = Math.max(SHORTEST_PAUSE_MS, jobs.length * PAUSE_PER_JOB_MS)
+    if (jobs.length === 0) return
     try {
       await whenReady(this.#redis, READY_MS)
       await this.#queue.addBulk(jobs)

@@ -4,23 +4,25 @@ import type pg from 'pg'
 import { compareEpochs } from '../../actors/session.ts'
 import { withConnection } from './database.ts'
 import type { AuditRow } from './entry.ts'
+import { codeOf } from './failure.ts'
 
 /**
- * One plan for any number of rows. Transitions that are there already are skipped: the same commit again does
- * nothing, another commit at the same position is a fork and is kept. The session's row takes the newest position.
- *
- * The JSON texts go as lines of one text each: as elements of an array every quote in them would be escaped here and
- * unescaped there, which cost this side twice the time of all the rest.
+ * One plan for any number of rows. Everything goes as lines of one text a column: as elements of an array every quote
+ * in them would be escaped here and unescaped there. The session's row takes the newest position.
  */
-const INSERT = `
+const BATCH = `
   with batch as materialized (
     select session_id, epoch, version, commit_id, previous_commit_id, kind, audit::jsonb as audit,
-           state::jsonb as state, is_head, last_state,
-           (timestamptz 'epoch' + time_ms * interval '1 ms') as committed_at,
-           (timestamptz 'epoch' + created_ms * interval '1 ms') as created_at
-      from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::text[],
-                  string_to_array($8, E'\\n'), string_to_array($9, E'\\n', ''),
-                  $10::boolean[], $11::jsonb[], $12::bigint[])
+           state::jsonb as state, is_head, last_state::jsonb as last_state,
+           date '1970-01-01' + (time_ms / 86400000)::integer as day,
+           timestamptz 'epoch' + time_ms * interval '1 ms' as committed_at,
+           timestamptz 'epoch' + created_ms * interval '1 ms' as created_at
+      from unnest(string_to_array($1, E'\\n'), string_to_array($2, E'\\n')::bigint[],
+                  string_to_array($3, E'\\n')::bigint[], string_to_array($4, E'\\n'),
+                  string_to_array($5, E'\\n', '-'), string_to_array($6, E'\\n')::bigint[],
+                  string_to_array($7, E'\\n'), string_to_array($8, E'\\n'), string_to_array($9, E'\\n', ''),
+                  string_to_array($10, E'\\n')::boolean[], string_to_array($11, E'\\n', ''),
+                  string_to_array($12, E'\\n', '')::bigint[])
         as entry (session_id, epoch, version, commit_id, previous_commit_id, time_ms, kind,
                   audit, state, is_head, last_state, created_ms)
   ), heads as (
@@ -31,7 +33,7 @@ const INSERT = `
            coalesce(state->>'status', kind), shown->'value', shown->'context', shown->'tags', shown->'output',
            created_at, committed_at, case when state is null then committed_at end
       from (select *, coalesce(state, last_state) as shown from batch where is_head) as head
-     order by session_id
+     order by session_id collate "C"
         on conflict (session_id) do update set
            machine = coalesce(excluded.machine, old.machine),
            machine_version = coalesce(excluded.machine_version, old.machine_version),
@@ -47,19 +49,26 @@ const INSERT = `
            updated_at = excluded.updated_at,
            ended_at = excluded.ended_at
      where (old.epoch, old.version) < (excluded.epoch, excluded.version)
-  ), written as (
-    insert into troupe_transitions
-      (day, session_id, epoch, version, commit_id, previous_commit_id, kind, machine, machine_version, event,
-       event_type, input, from_value, to_value, context, status, tags, output, principal, node, command_key, committed_at)
-    select (committed_at at time zone 'UTC')::date, session_id, epoch, version, commit_id, previous_commit_id, kind,
-           audit->>'machine', (audit->'machineVersion')::integer, audit->'event', audit->'event'->>'type',
-           audit->'input', audit->'from', state->'value', state->'context', state->>'status', state->'tags',
-           state->'output', audit->>'principal', audit->>'node', audit->>'key', committed_at
-      from batch
-        on conflict do nothing
-    returning 1
   )
-  select count(*)::integer as written from written`
+  insert into troupe_transitions
+    (day, session_id, epoch, version, commit_id, previous_commit_id, kind, machine, machine_version, event,
+     event_type, input, from_value, to_value, context, status, tags, output, principal, node, command_key, committed_at)
+  select day, session_id, epoch, version, commit_id, previous_commit_id, kind,
+         audit->>'machine', (audit->'machineVersion')::integer, audit->'event', audit->'event'->>'type',
+         audit->'input', audit->'from', state->'value', state->'context', state->>'status', state->'tags',
+         state->'output', audit->>'principal', audit->>'node', audit->>'key', committed_at
+    from batch`
+
+/** Where all rows are new, as they nearly always are: `on conflict` looks every key up before it inserts it. */
+const INSERT_NEW = BATCH
+
+/**
+ * Transitions that are there already are skipped: the same commit again does nothing, another commit at the same
+ * position is a fork and is kept.
+ */
+const INSERT_MISSING = `${BATCH}\n      on conflict do nothing`
+
+const UNIQUE_VIOLATION = '23505'
 
 /**
  * Writes a batch in one statement.
@@ -68,26 +77,42 @@ const INSERT = `
  */
 export async function insertRows(pool: pg.Pool, rows: readonly AuditRow[]): Promise<number> {
   if (rows.length === 0) return 0
+  const values = columnsOf(rows)
+  return withConnection(pool, async (client) => {
+    const run = async (name: string, text: string): Promise<number> =>
+      (await client.query({ name, text, values })).rowCount ?? 0
+    try {
+      return await run('troupe-insert-new', INSERT_NEW)
+    } catch (error) {
+      if (codeOf(error) !== UNIQUE_VIOLATION) throw error
+      return run('troupe-insert-missing', INSERT_MISSING)
+    }
+  })
+}
+
+/** The parameters of the statement: a text a column, a line a row. */
+function columnsOf(rows: readonly AuditRow[]): string[] {
   const heads = findHeads(rows)
-  const column = <T>(pick: (row: AuditRow, index: number) => T): T[] => rows.map(pick)
-  const values = [
-    column((row) => row.sessionId),
-    column((row) => row.epoch),
-    column((row) => row.version),
-    column((row) => row.commitId),
-    column((row) => row.previousCommitId),
-    column((row) => row.timeMs),
-    column((row) => row.kind),
-    column((row) => row.audit).join('\n'),
-    column((row) => row.state ?? '').join('\n'),
-    column((row, index) => heads.get(row.sessionId)?.index === index),
-    column((row, index) => lastState(heads, row, index)),
-    column((row) => heads.get(row.sessionId)?.createdMs ?? null),
+  const lines = (pick: (row: AuditRow, index: number) => string): string => rows.map(pick).join('\n')
+  const headAt = (row: AuditRow, index: number): Head | undefined => {
+    const head = heads.get(row.sessionId)
+    return head?.index === index ? head : undefined
+  }
+  return [
+    lines((row) => row.sessionId),
+    lines((row) => row.epoch),
+    lines((row) => row.version),
+    lines((row) => row.commitId),
+    lines((row) => row.previousCommitId),
+    lines((row) => row.timeMs),
+    lines((row) => row.kind),
+    lines((row) => row.audit),
+    lines((row) => row.state),
+    lines((row, index) => (headAt(row, index) === undefined ? 'f' : 't')),
+    // The last state of a session that ended in this batch stands in another of its rows.
+    lines((row, index) => (row.state === '' ? (headAt(row, index)?.state ?? '') : '')),
+    lines((row, index) => headAt(row, index)?.createdMs ?? ''),
   ]
-  const result = await withConnection(pool, (client) =>
-    client.query<{ written: number }>({ name: 'troupe-insert', text: INSERT, values }),
-  )
-  return result.rows[0]?.written ?? 0
 }
 
 /** What a batch says of one session. */
@@ -95,23 +120,24 @@ interface Head {
   /** Of the row with the newest position. */
   index: number
   row: AuditRow
-  /** Newest state in the batch: a deletion or expiry carries none. */
-  state: string | null
-  createdMs: string | null
+  /** Newest state in the batch, '' if there is none: a deletion or expiry carries none. */
+  state: string
+  /** '': not in this batch. */
+  createdMs: string
 }
 
 function findHeads(rows: readonly AuditRow[]): Map<string, Head> {
   const heads = new Map<string, Head>()
   rows.forEach((row, index) => {
-    const createdMs = row.kind === 'created' ? row.timeMs : null
+    const createdMs = row.kind === 'created' ? row.timeMs : ''
     const head = heads.get(row.sessionId)
     if (head === undefined) {
       heads.set(row.sessionId, { index, row, state: row.state, createdMs })
     } else if (isNewer(row, head.row)) {
       head.index = index
       head.row = row
-      head.state = row.state ?? head.state
-      head.createdMs = createdMs ?? head.createdMs
+      if (row.state !== '') head.state = row.state
+      if (createdMs !== '') head.createdMs = createdMs
     }
   })
   return heads
@@ -121,16 +147,12 @@ function isNewer(a: AuditRow, b: AuditRow): boolean {
   return (compareEpochs(a.epoch, b.epoch) || Number(a.version) - Number(b.version)) > 0
 }
 
-/** The state of a session that ended in this batch stands in another of its rows. */
-function lastState(heads: ReadonlyMap<string, Head>, row: AuditRow, index: number): string | null {
-  const head = heads.get(row.sessionId)
-  return head?.index === index && row.state === null ? head.state : null
-}
-
 /** An entry that is no transition, or that PostgreSQL refuses. */
 export interface Reject {
   readonly partition: number
   readonly streamId: string
+  /** As the entry has it; empty where it has none. */
+  readonly sessionId: Buffer
   readonly reason: string
   /** Names and values in turn, byte for byte. */
   readonly fields: readonly Buffer[]
@@ -148,8 +170,6 @@ export async function insertRejects(pool: pg.Pool, rejects: readonly Reject[]): 
       ])
     }
     const fields = JSON.stringify(pairs)
-    const session =
-      reject.fields[reject.fields.findIndex((field, at) => at % 2 === 0 && field.toString() === 'i') + 1]
     await withConnection(pool, (client) =>
       client.query(
         `insert into troupe_rejects (partition, stream_id, digest, session_id, reason, fields)
@@ -158,7 +178,7 @@ export async function insertRejects(pool: pg.Pool, rejects: readonly Reject[]): 
           reject.partition,
           reject.streamId,
           createHash('sha256').update(fields).digest('hex'),
-          session === undefined || pairs.every(([name]) => name !== 'i') ? null : printable(session),
+          reject.sessionId.length === 0 ? null : printable(reject.sessionId),
           printable(Buffer.from(reject.reason)),
           fields,
         ],

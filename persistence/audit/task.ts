@@ -1,6 +1,7 @@
 /** What the main thread of the audit and its pool say to each other. */
+import type { DrainResult } from './drain.ts'
 
-/** Batches of different partitions in one thread: while one waits for a server, the other is prepared. */
+/** Passes over different groups in one thread: while one waits for a server, the other is prepared. */
 export const TASKS_PER_THREAD = 2
 
 /** Given to each thread as it starts. */
@@ -15,13 +16,14 @@ export interface ThreadData {
 }
 
 export interface Task {
-  readonly partition: number
-  /** Entries at most. */
+  /** See groups.ts. */
+  readonly group: number
+  /** Rows of a statement, and entries of a partition, at most. */
   readonly batch: number
 }
 
 export type TaskOutcome =
-  | { readonly kind: 'done'; readonly rows: number; readonly rejected: number; readonly more: boolean }
+  | ({ readonly kind: 'done' } & DrainResult)
   /** Redis or PostgreSQL cannot work now; nothing is lost by waiting. */
   | { readonly kind: 'away'; readonly server: 'Redis' | 'PostgreSQL'; readonly reason: string }
   /** PostgreSQL refuses the statement as a whole. */

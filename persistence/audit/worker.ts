@@ -16,6 +16,7 @@ import { openDatabase } from './database.ts'
 import { daysAhead, ensureDays } from './days.ts'
 import { atMost, Engine, sleep } from './engine.ts'
 import { reasonOf } from './failure.ts'
+import { groupOf, GROUPS } from './groups.ts'
 import { migrate } from './migrations.ts'
 import { Outbox, OutboxFailure, type OutboxDepth } from './outbox.ts'
 import type { TaskOutcome } from './task.ts'
@@ -27,7 +28,7 @@ export interface AuditOptions {
   readonly databaseUrl: string
   /** Prefix of all keys of this cluster. */
   readonly prefix: string
-  /** Threads; each works on two partitions at once, with a connection to PostgreSQL for each. */
+  /** Threads; each works on two groups of partitions at once, with a connection to PostgreSQL for each. */
   readonly threads: number
   /** Entries written by one statement, at most. */
   readonly batch: number
@@ -106,12 +107,12 @@ class RunningAudit implements AuditService {
   #depths: readonly OutboxDepth[] = []
   #rowsWritten = 0
   #rejected = 0
-  /** What keeps all partitions from being written, and what keeps single ones. */
+  /** What keeps everything from being written, and what keeps single groups. */
   #obstacle: string | null = 'starting'
   #redisObstacle: string | null = null
   readonly #troubled = new Map<number, string>()
-  readonly #announcedAt = new Float64Array(PARTITIONS).fill(-Infinity)
-  /** When a batch was last seen to end, here or elsewhere. */
+  readonly #announcedAt = new Float64Array(GROUPS).fill(-Infinity)
+  /** When a pass was last seen to end, here or elsewhere. */
   #lastProgressAt = performance.now()
 
   constructor(options: AuditOptions) {
@@ -152,6 +153,7 @@ class RunningAudit implements AuditService {
   async #stop(deadlineMs: number): Promise<void> {
     const until = performance.now() + deadlineMs
     const left = (): number => Math.max(0, until - performance.now())
+    this.#engine?.hurry()
     while (left() > 0 && this.#obstacle === null && this.#troubled.size === 0) {
       const looked = await this.#look().then(
         () => true,
@@ -206,26 +208,26 @@ class RunningAudit implements AuditService {
     })
   }
 
-  readonly #onOutcome = (partition: number, outcome: TaskOutcome): void => {
+  readonly #onOutcome = (group: number, outcome: TaskOutcome): void => {
     this.#lastProgressAt = performance.now()
     switch (outcome.kind) {
       case 'done':
         this.#rowsWritten += outcome.rows
         this.#rejected += outcome.rejected
-        this.#troubled.delete(partition)
+        this.#troubled.delete(group)
         if (outcome.rejected > 0) {
           this.#warn(
-            { partition, rejected: outcome.rejected },
+            { group, rejected: outcome.rejected },
             'audit: entries were refused, see table troupe_rejects',
           )
         }
         break
       case 'away':
-        this.#troubled.set(partition, `${outcome.server} cannot be used now: ${outcome.reason}`)
+        this.#troubled.set(group, `${outcome.server} cannot be used now: ${outcome.reason}`)
         this.#warn({ server: outcome.server, error: outcome.reason }, 'audit: waiting; entries stay in Redis')
         break
       case 'refused':
-        this.#troubled.set(partition, `PostgreSQL refuses the batch: ${outcome.reason}`)
+        this.#troubled.set(group, `PostgreSQL refuses the batch: ${outcome.reason}`)
         if (outcome.code === UNDEFINED_TABLE) void this.#restoreSchema()
         break
     }
@@ -238,10 +240,15 @@ class RunningAudit implements AuditService {
         await this.#look()
         this.#redisObstacle = null
         const now = performance.now()
-        for (const { partition, length, oldestMs } of this.#depths) {
-          if (length === 0) this.#troubled.delete(partition)
-          if (oldestMs < staleMs || now - (this.#announcedAt[partition] ?? 0) < staleMs) continue
-          this.#announcedAt[partition] = now
+        for (const group of [...this.#troubled.keys()]) {
+          const isEmpty = ({ partition, length }: OutboxDepth): boolean =>
+            length === 0 || groupOf(partition) !== group
+          if (this.#depths.every(isEmpty)) this.#troubled.delete(group)
+        }
+        for (const { partition, oldestMs } of this.#depths) {
+          const group = groupOf(partition)
+          if (oldestMs < staleMs || now - (this.#announcedAt[group] ?? 0) < staleMs) continue
+          this.#announcedAt[group] = now
           this.#wakeup.notify(partition)
         }
         await this.#replaceHungEngine(now)

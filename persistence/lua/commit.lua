@@ -3,14 +3,16 @@ The one place where the state of sessions changes. Takes an array of entries and
 
 KEYS  for each partition concerned: home, timers, outbox; then for each entry: its session key, its command keys' key
 ARGV  node, command key TTL in ms, number of partitions, per partition its key base `<prefix>:{<tag>}:`, then the
-      entries one after another (see persistence/commit-arguments.ts, which writes what is read here):
-        kind, partition (1…), id, number, reserve (0|1), key count, { digest, fingerprint }…
-        check:  base epoch, base version                  ('' and 0: none)
+      entries one after another (see persistence/commit-arguments.ts, which writes what is read here). An entry begins
+      with a line of words, because an argument of its own costs more than a word:
+        kind partition(1…) id number reserve(0|1) keys baseEpoch baseVersion(`-` and 0: none)
+        and of a commit: machine machineVersion ttl doneTtl(ms, 0: unlimited) done(0|1) lifetime(ms, 0: unlimited)
+        keyTtl(ms) firstVersion lastVersion transitions
+      then for each key: digest, fingerprint
         end:    reason, audit (a JSON object; what machine it was is put in front here)
-        commit: base epoch, base version, machine, machine version, ttl, done ttl (ms, 0: unlimited), done (0|1),
-                internals, feed head, transition count, { audit kind, audit, state, index of its key or 0 }…
+        commit: internals, feed head, { kind, version, index of its key or 0; audit; state }…
 Result  an array with one array an entry, its first member a word (persistence/commit-results.ts reads them):
-        committed, epoch, first version, version, time, created, expires (0: never)
+        committed, epoch, version, time, created, expires (0: never)
         duplicate, epoch, first version, version, effective epoch, record or ''
         known, effective epoch, record or '', { index, reused (0|1), epoch, version }…
         current | stale, effective epoch, record | gone, reason or '', epoch or '', version
@@ -31,13 +33,15 @@ are words in a fixed order and not JSON: this script reads and writes one at eac
 local TOMBSTONE_MS = 600000
 local WRITER_MS = 600000
 local RESERVATION_MS = 20
--- A record outlives its expiry by this, so that the sweep still finds it.
-local KEY_TTL_MARGIN_MS = 600000
 -- hash-max-listpack-entries: up to here Redis keeps a hash in one piece, and HSCAN returns all of it.
 local SMALL_HASH = 128
 
+-- Numbers stay text wherever they are only compared or copied: to print one costs as much as to append to a stream.
 local RECORD = '^1 (%d+) (%d+) (%S+) (%S+) (%d+) (%d+) %d+ (%d+) %d+ %d+ ([01]) (%S+) (%S+)\n()'
 local TOMBSTONE = '^1t (%d+) (%d+) %S+ (%a+) (%S+)$'
+
+local HEAD = '^(%l+) (%d+) (%S+) (%d+) ([01]) (%d+) (%S+) (%d+)()'
+local COMMIT_HEAD = '^ (%S+) (%d+) (%d+) (%d+) ([01]) (%d+) (%d+) (%d+) (%d+) (%d+)$'
 
 local call = redis.call
 local match = string.match
@@ -49,8 +53,10 @@ local a = 3
 local k = 0
 
 local time = call('TIME')
-local nowMs = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local nowEpoch = string.format('%s%06d', time[1], tonumber(time[2]))
+local nowText = string.sub(nowEpoch, 1, -4)
+local nowMs = tonumber(nowText)
+local me = ';' .. node .. ':'
 local mine = ';' .. node .. ':(%d+):(%d+):(%d+):%d+:(%d+)'
 
 -- Epochs are text of equal length for three centuries; the length is compared all the same.
@@ -64,19 +70,22 @@ local serverId = match(call('INFO', 'replication'), 'master_replid:(%w+)')
 local partitions = {}
 for p = 1, partitionCount do
   local home = KEYS[k + 1]
-  local known = call('HMGET', home, 'server', 'floor')
+  local known = call('HMGET', home, 'server', 'floor', 'listeners')
   local floor = known[2] or ''
   if known[1] ~= serverId then
     if known[1] then floor = nowEpoch end
     call('HSET', home, 'server', serverId, 'floor', floor)
   end
-  partitions[p] = { timers = KEYS[k + 2], outbox = KEYS[k + 3], base = ARGV[a + p], floor = floor }
+  partitions[p] = { timers = KEYS[k + 2], outbox = KEYS[k + 3], base = ARGV[a + p], floor = floor,
+    listeners = known[3] }
   k = k + 3
 end
 a = a + partitionCount
 
 -- The entry under way, as far as every kind has it.
-local kind, partition, id, number, reserve, firstKey, keyCount, sessionKey, commandKeysKey
+local kind, partition, id, number, reserve, firstKey, keyCount, baseEpoch, baseVersion, sessionKey, commandKeysKey
+-- And what a commit has besides.
+local ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count
 -- Where what only its kind has begins in ARGV.
 local own
 -- The session as it is found: the record or tombstone, its words, and whether it is a session that lives.
@@ -86,56 +95,58 @@ local epoch, version, commitId, machine, machineVersion, created, expires, done,
 local function readSession()
   raw = call('GET', sessionKey)
   isLive, isTombstone, formatProblem, bodyAt, endReason, writers = false, false, false, nil, nil, '-'
-  epoch, version, machine, machineVersion, expires, done = nil, nil, '', 0, 0, nil
+  epoch, version, machine, machineVersion, created, expires, done = nil, nil, '', '0', nowText, '0', nil
   if not raw then return end
   epoch, version, commitId, machine, machineVersion, created, expires, done, reservation, writers, bodyAt =
     match(raw, RECORD)
   if epoch then
-    version, machineVersion, expires = tonumber(version), tonumber(machineVersion), tonumber(expires)
     if olderEpoch(epoch, partition.floor) then epoch = partition.floor end
-    isLive = expires == 0 or expires > nowMs
+    isLive = expires == '0' or tonumber(expires) > nowMs
     return
   end
   epoch, version, endReason, writers = match(raw, TOMBSTONE)
-  if epoch then
-    version, isTombstone = tonumber(version), true
-  else
-    formatProblem = true
-  end
+  isTombstone, formatProblem = epoch ~= nil, epoch == nil
 end
 
 -- The writers of the last minutes, this process with what it does now: `;node:number:first:last:time:epoch`, or `-`.
 -- An expiry (number 0) happens once by itself: it must not push out a commit of this process that may be sent again.
 local function withMe(first, last, ofEpoch)
   local kept = ''
-  for writer, name, at in string.gmatch(writers, '(;(%w+):%d+:%d+:%d+:(%d+):%d+)') do
-    if (name ~= node or number == 0) and tonumber(at) + WRITER_MS >= nowMs then kept = kept .. writer end
+  -- Mostly nobody else has written lately.
+  if writers ~= '-' and (string.sub(writers, 1, #me) ~= me or string.find(writers, ';', 2, true) or number == '0') then
+    for writer, name, at in string.gmatch(writers, '(;(%w+):%d+:%d+:%d+:(%d+):%d+)') do
+      if (name ~= node or number == '0') and tonumber(at) + WRITER_MS >= nowMs then kept = kept .. writer end
+    end
   end
-  if number > 0 then
-    return ';' .. node .. ':' .. number .. ':' .. first .. ':' .. last .. ':' .. nowMs .. ':' .. ofEpoch .. kept
-  end
+  if number ~= '0' then return me .. number .. ':' .. first .. ':' .. last .. ':' .. nowText .. ':' .. ofEpoch .. kept end
   return kept == '' and '-' or kept
 end
 
+-- The partition's channel is for processes that want to hear of every session; they say so in its home.
 local function publish(message)
   call('SPUBLISH', partition.base .. 'feed:' .. id, message)
-  call('SPUBLISH', partition.base .. 'feed', message)
+  if partition.listeners then call('SPUBLISH', partition.base .. 'feed', message) end
+end
+
+-- Appends one transition to the outbox; persistence/audit/entry.ts reads it. Few fields: each costs here, and there again.
+local function append(ofEpoch, ofVersion, ofCommit, previous, auditKind, audit, state)
+  call('XADD', partition.outbox, '*', 'h', id .. ' ' .. ofEpoch .. ' ' .. ofVersion .. ' ' .. ofCommit .. ' ' ..
+    previous .. ' ' .. nowText .. ' ' .. auditKind, 'm', audit, 's', state)
 end
 
 -- Ends the session as its next version: row, tombstone and notice. A vanished record has no version: 0 of a new epoch.
 local function finish(reason, audit, ofCommit)
-  local ofEpoch, last, previous = nowEpoch, 0, ''
-  if bodyAt then ofEpoch, last, previous = epoch, version + 1, commitId end
+  local ofEpoch, last, previous = nowEpoch, '0', '-'
+  if bodyAt then ofEpoch, last, previous = epoch, tonumber(version) + 1 .. '', commitId end
   local members = string.sub(audit, 2)
   local row = '{"machine":"' .. machine .. '","machineVersion":' .. machineVersion ..
     (members == '}' and '}' or ',' .. members)
   call('SET', sessionKey, '1t ' .. ofEpoch .. ' ' .. last .. ' ' .. ofCommit .. ' ' .. reason .. ' ' ..
     withMe(last, last, ofEpoch), 'PX', TOMBSTONE_MS)
   call('ZREM', partition.timers, 'x:' .. id)
-  call('XADD', partition.outbox, '*', 'i', id, 'e', ofEpoch, 'v', last, 'c', ofCommit, 'p', previous,
-    't', nowMs, 'k', reason, 'm', row, 's', '')
+  append(ofEpoch, last, ofCommit, previous, reason, row, '')
   publish('e' .. id .. '\n' .. ofEpoch .. '\n' .. last .. '\n' .. reason)
-  return { 'committed', ofEpoch, last, last, nowMs .. '', (created or nowMs) .. '', '0' }
+  return { 'committed', ofEpoch, last, nowText, created, '0' }
 end
 
 local function finishExpired(ofCommit)
@@ -170,22 +181,18 @@ local function forgetOldKeys()
   call('HSET', commandKeysKey, '', scanned[1])
 end
 
-local function rememberKey(index, ofEpoch, ofVersion)
+local function rememberKey(index, ofVersion)
   forgetOldKeys()
   local at = firstKey + 2 * index
   call('HSET', commandKeysKey, ARGV[at - 1],
-    ARGV[at] .. ' ' .. ofEpoch .. ' ' .. ofVersion .. ' ' .. (nowMs + commandKeyTtl))
+    ARGV[at] .. ' ' .. epoch .. ' ' .. ofVersion .. ' ' .. (nowMs + commandKeyTtl))
   call('PEXPIRE', commandKeysKey, commandKeyTtl)
 end
 
 local function write()
-  local ofMachine, ofMachineVersion = ARGV[own + 3], ARGV[own + 4]
-  local ttl, doneTtl, isDone = ARGV[own + 5], ARGV[own + 6], ARGV[own + 7]
-  local count = tonumber(ARGV[own + 10])
-  local steps = own + 10
-  local first, previous, wasDone = 1, '', nil
+  local previous, wasDone = '-', nil
   if isLive then
-    first, previous, wasDone = version + 1, commitId, done
+    previous, wasDone = commitId, done
   else
     -- The new life must be newer than the one before, whatever happened to the server's clock.
     if isTombstone and not olderEpoch(epoch, nowEpoch) then
@@ -194,37 +201,34 @@ local function write()
       epoch = nowEpoch
     end
     if olderEpoch(epoch, partition.floor) then epoch = partition.floor end
-    created = nowMs
+    created = nowText
   end
-  local last = first + count - 1
   local ofCommit = node .. '-' .. number
-  local lifetime = tonumber(isDone == '1' and doneTtl or ttl)
-  local ends = lifetime > 0 and nowMs + lifetime or 0
+  local ends = lifetime == '0' and '0' or nowMs + tonumber(lifetime) .. ''
 
-  local record = '1 ' .. epoch .. ' ' .. last .. ' ' .. ofCommit .. ' ' .. ofMachine .. ' ' .. ofMachineVersion .. ' ' ..
-    created .. ' ' .. nowMs .. ' ' .. ends .. ' ' .. ttl .. ' ' .. doneTtl .. ' ' .. isDone .. ' - ' ..
-    withMe(first, last, epoch) .. '\n' .. ARGV[steps + 4 * count - 1] .. '\n' .. ARGV[own + 8]
-  if ends > 0 then
-    call('SET', sessionKey, record, 'PX', lifetime + KEY_TTL_MARGIN_MS)
-  else
+  local record = '1 ' .. epoch .. ' ' .. lastVersion .. ' ' .. ofCommit .. ' ' .. ofMachine .. ' ' .. ofMachineVersion ..
+    ' ' .. created .. ' ' .. nowText .. ' ' .. ends .. ' ' .. ttl .. ' ' .. doneTtl .. ' ' .. isDone .. ' - ' ..
+    withMe(firstVersion, lastVersion, epoch) .. '\n' .. ARGV[own + 2 + 3 * count] .. '\n' .. ARGV[own + 1]
+  if lifetime == '0' then
     call('SET', sessionKey, record)
+  else
+    call('SET', sessionKey, record, 'PX', keyTtl)
   end
   -- The expiry entry is written once; the sweep moves it on. Only a lifetime of another kind needs it anew.
   if wasDone ~= isDone then
-    if ends > 0 then
-      call('ZADD', partition.timers, ends, 'x:' .. id)
-    else
+    if lifetime == '0' then
       call('ZREM', partition.timers, 'x:' .. id)
+    else
+      call('ZADD', partition.timers, ends, 'x:' .. id)
     end
   end
-  for i = 0, count - 1 do
-    local at = steps + 4 * i
-    call('XADD', partition.outbox, '*', 'i', id, 'e', epoch, 'v', first + i, 'c', ofCommit, 'p', previous,
-      't', nowMs, 'k', ARGV[at + 1], 'm', ARGV[at + 2], 's', ARGV[at + 3])
-    if ARGV[at + 4] ~= '0' then rememberKey(tonumber(ARGV[at + 4]), epoch, first + i) end
+  for at = own + 3, own + 3 * count, 3 do
+    local auditKind, ofVersion, key = match(ARGV[at], '^(%S+) (%d+) (%d+)$')
+    append(epoch, ofVersion, ofCommit, previous, auditKind, ARGV[at + 1], ARGV[at + 2])
+    if key ~= '0' then rememberKey(tonumber(key), ofVersion) end
   end
-  publish(ARGV[own + 9] .. record)
-  return { 'committed', epoch, first, last, nowMs .. '', created .. '', ends .. '' }
+  publish(ARGV[own + 2] .. record)
+  return { 'committed', epoch, lastVersion, nowText, created, ends }
 end
 
 -- Gives this process the next turn: the same record with another word in it.
@@ -236,12 +240,12 @@ end
 
 local function answerExpiry()
   if isLive then
-    if expires == 0 then
+    if expires == '0' then
       call('ZREM', partition.timers, 'x:' .. id)
     else
       call('ZADD', partition.timers, expires, 'x:' .. id)
     end
-    return { 'early', expires .. '' }
+    return { 'early', expires }
   end
   if isTombstone then
     call('ZREM', partition.timers, 'x:' .. id)
@@ -250,7 +254,7 @@ local function answerExpiry()
   -- Another process may have finished a vanished one just now; its timers entry tells.
   if not raw and not call('ZSCORE', partition.timers, 'x:' .. id) then return { 'gone', '', '', 0 } end
   local ofCommit = node .. '-' .. number
-  number = 0
+  number = '0'
   return finishExpired(ofCommit)
 end
 
@@ -269,13 +273,10 @@ local function answer()
   if kind == 'end' and ARGV[own + 1] == 'expired' then return answerExpiry() end
 
   local known, first, last, ofEpoch = match(writers, mine)
-  known = tonumber(known)
-  if known and number > 0 then
-    if known == number then
-      return { 'duplicate', ofEpoch, tonumber(first), tonumber(last), liveEpoch, liveRecord }
-    end
+  if known and number ~= '0' then
+    if known == number then return { 'duplicate', ofEpoch, first, last, liveEpoch, liveRecord } end
     -- A copy that a dying connection delivered late: this process has had its answer and gone on since.
-    if known > number then
+    if tonumber(known) > tonumber(number) then
       if isLive then return { 'stale', epoch, raw } end
       return gone()
     end
@@ -284,7 +285,7 @@ local function answer()
   -- Whoever meets a session past its time ends it first; then it is absent like any other.
   if bodyAt and not isLive then
     local ofNumber = number
-    number = 0
+    number = '0'
     finishExpired(node .. '-x' .. nowEpoch)
     number = ofNumber
     readSession()
@@ -298,9 +299,8 @@ local function answer()
     return gone()
   end
 
-  local baseEpoch, baseVersion = ARGV[own + 1], tonumber(ARGV[own + 2])
   if not isLive then
-    if kind == 'commit' and baseEpoch == '' then return write() end
+    if kind == 'commit' and baseEpoch == '-' then return write() end
     return gone()
   end
 
@@ -309,29 +309,39 @@ local function answer()
     if isThere then return { 'current' } end
     return { 'stale', epoch, raw }
   end
-  if baseEpoch ~= '' then
-    if machine == ARGV[own + 3] and machineVersion > tonumber(ARGV[own + 4]) then return { 'fenced', machineVersion } end
+  if baseEpoch ~= '-' then
+    if machineVersion ~= ofMachineVersion and machine == ofMachine and tonumber(machineVersion) > tonumber(ofMachineVersion) then
+      return { 'fenced', machineVersion }
+    end
     if reservation ~= '-' then
       local holder, untilMs = match(reservation, '^(%w+):(%d+)$')
       if holder ~= node and tonumber(untilMs) > nowMs then return { 'wait', tonumber(untilMs) - nowMs } end
     end
   end
   if isThere then return write() end
-  if reserve and baseEpoch ~= '' then reserveTurn() end
+  if reserve == '1' and baseEpoch ~= '-' then reserveTurn() end
   return { 'stale', epoch, raw }
 end
 
 local results = {}
 local argumentCount = #ARGV
 while a < argumentCount do
-  kind, partition, id, number, reserve = ARGV[a + 1], partitions[tonumber(ARGV[a + 2])], ARGV[a + 3],
-    tonumber(ARGV[a + 4]), ARGV[a + 5] == '1'
-  keyCount, firstKey = tonumber(ARGV[a + 6]), a + 6
+  local partitionIndex, rest
+  kind, partitionIndex, id, number, reserve, keyCount, baseEpoch, baseVersion, rest = match(ARGV[a + 1], HEAD)
+  partition, keyCount, firstKey = partitions[tonumber(partitionIndex)], tonumber(keyCount), a + 1
   own = firstKey + 2 * keyCount
   sessionKey, commandKeysKey = KEYS[k + 1], KEYS[k + 2]
   k = k + 2
-  a = own + 2
-  if kind == 'commit' then a = own + 10 + 4 * tonumber(ARGV[own + 10]) end
+  if kind == 'commit' then
+    ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count =
+      match(string.sub(ARGV[a + 1], rest), COMMIT_HEAD)
+    count = tonumber(count)
+    a = own + 2 + 3 * count
+  elseif kind == 'end' then
+    a = own + 2
+  else
+    a = own
+  end
 
   local ok, result = pcall(answer)
   -- An entry fails alone; a refused write (out of memory, read-only) is told as it came.

@@ -11,13 +11,14 @@
 local count = #ARGV / 2
 local commits = {}
 
+-- The commit id is the fourth word of field `h`, see persistence/audit/entry.ts.
 local function note(entries)
   for _, entry in ipairs(entries) do
     local fields = entry[2]
     commits[entry[1]] = ''
     for f = 1, #fields, 2 do
-      if fields[f] == 'c' then
-        commits[entry[1]] = fields[f + 1]
+      if fields[f] == 'h' then
+        commits[entry[1]] = string.match(fields[f + 1], '^[^ ]* [^ ]* [^ ]* ([^ ]*)') or ''
         break
       end
     end

@@ -76,7 +76,7 @@ export class AuditPlace {
   async append(entries: readonly TestEntry[]): Promise<void> {
     const pipeline = this.redis.pipeline()
     for (const entry of entries) {
-      pipeline.xadd(this.keys.outbox(partitionOf(entry.i)), '*', ...Object.entries(entry).flat())
+      pipeline.xadd(this.keys.outbox(partitionOf(entry.i)), '*', ...packed(entry))
     }
     for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error
   }
@@ -106,8 +106,18 @@ export class AuditPlace {
   }
 }
 
-/** Fields of an outbox entry. */
+/** What an outbox entry says: session id, epoch, version, commit id, the one before, time, kind, and the texts m and s. */
 export type TestEntry = { readonly i: string } & Readonly<Record<string, string>>
+
+/** Fields and values of an entry as `commit.lua` writes them. */
+export function packed(entry: Readonly<Record<string, string | Buffer>>): (string | Buffer)[] {
+  const words = ['i', 'e', 'v', 'c', 'p', 't', 'k'].map((name) => Buffer.from(entry[name] ?? ''))
+  const header = Buffer.concat(
+    words.flatMap((word, index) => (index === 0 ? [word] : [Buffer.from(' '), word])),
+  )
+  const { m, s } = entry
+  return ['h', header, ...(m === undefined ? [] : ['m', m]), ...(s === undefined ? [] : ['s', s])]
+}
 
 let clock = 0
 
@@ -121,7 +131,7 @@ export function transitions(id: string, count: number, context: object = { n: 1 
       e: epoch,
       v: String(version),
       c: `node-${id}-${version}`,
-      p: version === 1 ? '' : `node-${id}-${version - 1}`,
+      p: version === 1 ? '-' : `node-${id}-${version - 1}`,
       t: String(Date.now()),
       k: version === 1 ? 'created' : 'event',
       m: JSON.stringify({

@@ -119,10 +119,19 @@ export async function tracesOf({ redis, keys }: TestCluster, id: SessionId): Pro
     redis.xrange(keys.outbox(partition), '-', '+'),
     redis.hgetall(keys.commandKeys(id)),
   ])
-  const rows = entries
-    .map(([, fields]) => Object.fromEntries(pairs(fields)) as Row)
-    .filter((row) => row['i'] === id)
+  const rows = entries.map(([, fields]) => rowOf(fields)).filter((row) => row['i'] === id)
   return { record, keyTtlMs, expiryEntry: score === null ? null : Number(score), rows, commandKeys }
+}
+
+const WORDS = ['i', 'e', 'v', 'c', 'p', 't', 'k']
+
+/** An entry with the words of its head as fields: id, epoch, version, commit, the one before it, time, kind. */
+function rowOf(fields: readonly string[]): Row {
+  const { h = '', ...rest } = Object.fromEntries(pairs(fields))
+  const words = h
+    .split(' ')
+    .map((word, index): [string, string] => [WORDS[index] ?? '?', word === '-' ? '' : word])
+  return { ...Object.fromEntries(words), ...rest }
 }
 
 /** What must not change where nothing was committed: everything but a reservation, and the time that passes. */
@@ -155,6 +164,7 @@ export class Listener {
       if (from === channel) listener.ofSession.push(text)
       else if (text.slice(1).startsWith(`${id}\n`)) listener.ofPartition.push(text)
     })
+    await redis.hset(cluster.keys.home(partitionOf(id)), 'listeners', '1')
     await redis.ssubscribe(channel, cluster.keys.partitionChannel(partitionOf(id)))
     return listener
   }

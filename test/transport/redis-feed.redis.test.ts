@@ -37,6 +37,7 @@ beforeEach(async () => {
     logger: new KeptLog(),
     channelOf,
     partitionChannels,
+    announceListener: async () => undefined,
     pingMs: 150,
   })
   heard = []

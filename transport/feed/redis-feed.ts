@@ -21,6 +21,8 @@ export interface RedisFeedOptions {
   readonly channelOf: (id: SessionId) => string
   /** The channel of each partition, for {@link Feed.subscribeAll}. */
   readonly partitionChannels: readonly string[]
+  /** Asks that commits be published on the channels of partitions too, as nobody hears them mostly. */
+  readonly announceListener: () => Promise<void>
   /** A connection that does not answer a PING in this time is opened anew. Default 3000. */
   readonly pingMs?: number
 }
@@ -101,6 +103,8 @@ export class RedisFeed implements Feed {
   async subscribeAll(): Promise<void> {
     if (this.#all) return
     try {
+      // Only then are these channels relied on in place of those of sessions.
+      await this.#options.announceListener()
       await Promise.all(this.#options.partitionChannels.map((channel) => this.#redis.ssubscribe(channel)))
       this.#all = true
     } catch (error) {
@@ -133,8 +137,11 @@ export class RedisFeed implements Feed {
         const wanted = channels.filter((channel) => this.#wanted.has(channel))
         if (wanted.length > 0) await this.#redis.ssubscribe(...wanted)
       }
-      if (this.#all)
+      if (this.#all) {
+        // The server may be another one, or have lost its data.
+        await this.#options.announceListener()
         for (const channel of this.#options.partitionChannels) await this.#redis.ssubscribe(channel)
+      }
       this.#options.logger.info({ sessions: this.#wanted.size }, 'the feed is connected again')
       this.onInterrupted()
     } catch (error) {
