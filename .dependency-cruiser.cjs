@@ -9,11 +9,36 @@ const only = (room, libraries) => ({
 module.exports = {
   forbidden: [
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
-    { name: 'actors-is-the-leaf', severity: 'error', from: { path: '^actors/' }, to: { path: '^(persistence|transport|runtime)/' } },
-    { name: 'actors-does-no-io', severity: 'error', from: { path: '^actors/' }, to: { dependencyTypes: ['core'] } },
-    { name: 'persistence-knows-actors-only', severity: 'error', from: { path: '^persistence/' }, to: { path: '^(transport|runtime)/' } },
-    { name: 'transport-knows-actors-only', severity: 'error', from: { path: '^transport/' }, to: { path: '^(persistence|runtime)/' } },
-    { name: 'product-never-imports-tests', severity: 'error', from: { path: '^(actors|persistence|transport|runtime)/' }, to: { path: '^(bench|test|examples)/' } },
+    {
+      name: 'actors-is-the-leaf',
+      severity: 'error',
+      from: { path: '^actors/' },
+      to: { path: '^(persistence|transport|runtime)/' },
+    },
+    {
+      name: 'actors-does-no-io',
+      severity: 'error',
+      from: { path: '^actors/' },
+      to: { dependencyTypes: ['core'] },
+    },
+    {
+      name: 'persistence-knows-actors-only',
+      severity: 'error',
+      from: { path: '^persistence/' },
+      to: { path: '^(transport|runtime)/' },
+    },
+    {
+      name: 'transport-knows-actors-only',
+      severity: 'error',
+      from: { path: '^transport/' },
+      to: { path: '^(persistence|runtime)/' },
+    },
+    {
+      name: 'product-never-imports-tests',
+      severity: 'error',
+      from: { path: '^(actors|persistence|transport|runtime)/' },
+      to: { path: '^(bench|test|examples)/' },
+    },
     only('^actors/', ['xstate']),
     only('^transport/', ['ws']),
     only('^persistence/', ['pg', 'bullmq', 'piscina']),
@@ -24,6 +49,9 @@ module.exports = {
     doNotFollow: { path: 'node_modules' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { conditionNames: ['import', 'node', 'default', 'types'], exportsFields: ['exports'] },
+    enhancedResolveOptions: {
+      conditionNames: ['import', 'node', 'default', 'types'],
+      exportsFields: ['exports'],
+    },
   },
 }

@@ -31,9 +31,7 @@ export interface SessionDefinition<M extends AnyStateMachine = AnyStateMachine> 
 /** A session id that remembers, for the type checker only, which definition it belongs to. */
 export type SessionIdOf<D> = SessionId & { readonly __definition?: D }
 
-export type MachineOf<D> = D extends { readonly machine: infer M extends AnyStateMachine }
-  ? M
-  : AnyStateMachine
+type MachineOf<D> = D extends { readonly machine: infer M extends AnyStateMachine } ? M : AnyStateMachine
 export type EventOf<D> = EventFromLogic<MachineOf<D>>
 export type InputOf<D> = InputFrom<MachineOf<D>>
 export type ContextOf<D> = ContextFrom<MachineOf<D>>

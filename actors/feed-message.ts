@@ -35,7 +35,7 @@ export interface SessionEnded {
 }
 
 /** A broadcast. */
-export interface SessionMessage {
+interface SessionMessage {
   readonly kind: 'message'
   readonly id: SessionId
   /** JSON text of the message. */

@@ -64,7 +64,7 @@ export class Kernel {
    * @throws TroupeError `event_invalid` if the input does not fit, `internal` if the machine throws
    */
   initial(input: unknown): Plan {
-    const checked = this.definition.input ? validate(this.definition.input, input, 'input') : input
+    const checked: unknown = this.definition.input ? validate(this.definition.input, input, 'input') : input
     this.#scope.collected = []
     const snapshot = this.#machine.getInitialSnapshot(this.#scope, checked) as AnyMachineSnapshot
     if (snapshot.status === 'error') throw this.#fault(CREATION, snapshot.error)
@@ -83,7 +83,8 @@ export class Kernel {
         `event type ${JSON.stringify(event.type)} is reserved for the machine itself`,
       )
     }
-    return this.definition.events ? validate(this.definition.events, event, 'event') : event
+    const { events } = this.definition
+    return events ? (validate(events, event, 'event') as EventObject) : event
   }
 
   /**
@@ -150,7 +151,7 @@ export class Kernel {
     const emitted: string[] = []
     const effects: Effect[] = []
     for (const action of this.#scope.collected) this.#sort(action, emitted, effects, step)
-    if (Object.keys(snapshot.children).length > 0) throw this.#unsupported('spawns an actor', step)
+    if (Object.keys(snapshot.children as object).length > 0) throw this.#unsupported('spawns an actor', step)
     this.#checkStorable(snapshot.context, 'the context', '', step)
     if (snapshot.output !== undefined) this.#checkStorable(snapshot.output, 'the output', 'output', step)
     const value = JSON.stringify(snapshot.value)
@@ -207,13 +208,11 @@ export class Kernel {
   }
 
   #internals(snapshot: AnyMachineSnapshot): string {
-    for (const _ in snapshot.historyValue as object) {
-      const { historyValue } = this.#machine.getPersistedSnapshot(snapshot) as unknown as {
-        historyValue: unknown
-      }
-      return JSON.stringify({ historyValue })
+    if (Object.keys(snapshot.historyValue).length === 0) return NO_INTERNALS
+    const { historyValue } = this.#machine.getPersistedSnapshot(snapshot) as unknown as {
+      historyValue: unknown
     }
-    return NO_INTERNALS
+    return JSON.stringify({ historyValue })
   }
 
   #fault(at: Step | string, cause: unknown): TroupeError {

@@ -3,7 +3,7 @@ import type { AnyMachineSnapshot, ExecutableActionObject } from 'xstate'
 import type { SessionStatus } from './session.ts'
 
 /** Something to do once the commit has won. Timers, invocations and children will be further kinds. */
-export interface RunAction {
+interface RunAction {
   readonly kind: 'action'
   readonly action: ExecutableActionObject
 }

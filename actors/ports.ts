@@ -231,5 +231,3 @@ export interface SessionService {
   /** JSON text of the view of a record as this principal may see it. */
   encodeView(record: SessionRecord, principal: Principal | null): string
 }
-
-export type { EmittedEvent, FeedMessage }

@@ -18,11 +18,6 @@ export function encodeView(record: SessionRecord, instead?: { readonly context: 
   return `{"id":"${record.id}","machine":"${record.machine}","epoch":"${record.epoch}","version":${record.version},${state.slice(1, -1)},"updatedAt":${record.updatedAt}}`
 }
 
-/** The public part of a record as an object. */
-export function parseState(record: SessionRecord): PublicState {
-  return JSON.parse(record.state) as PublicState
-}
-
 function replaceContext(state: string, context: unknown): string {
   return JSON.stringify({ ...(JSON.parse(state) as object), context: context ?? null })
 }

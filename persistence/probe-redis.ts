@@ -36,7 +36,7 @@ export async function checkRedis(url: string): Promise<RedisFacts> {
     await redis.eval('return 1', 0)
     const facts = judge(info, at)
     // A refused SELECT of the URL's database is only told as an event; commands then go to database 0.
-    if (failure !== null) throw failure
+    if (failure !== null) throw failure as Error
     return facts
   } catch (error) {
     if (error instanceof UnfitServer) throw new Error(error.message)

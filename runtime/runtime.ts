@@ -306,7 +306,7 @@ export class Runtime {
     this.#fanOut.stop()
     await this.#wakeup.stop({ deadlineMs: Math.min(1000, left()) })
     await this.#audit?.stop({ deadlineMs: left() })
-    await this.#feed.stop()
+    this.#feed.stop()
     this.#store.stop()
   }
 

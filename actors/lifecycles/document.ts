@@ -5,14 +5,20 @@
 import { assign, setup } from 'xstate'
 import { z } from 'zod'
 import { defineSession } from '../define-session.ts'
+import { findUnstorable } from '../storable.ts'
 
-const state = z.json()
+type Json = z.core.util.JSONType
+
+/** Any JSON, taken as it is: zod's own `json()` makes a copy, in which members named __proto__ are missing. */
+const state = z.custom<Json>().superRefine((value, context) => {
+  const unstorable = findUnstorable(value)
+  if (unstorable !== null)
+    context.addIssue({ code: 'custom', message: `must be JSON, and is not at ${unstorable}` })
+})
 const events = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('SET'), state }),
   z.strictObject({ type: z.literal('MERGE'), state }),
 ])
-
-type Json = z.infer<typeof state>
 
 const machine = setup({
   types: {} as { context: { state: Json }; input: Json | undefined; events: z.infer<typeof events> },

@@ -81,7 +81,7 @@ const migrations: readonly Migration[] = [
 ]
 
 /** Number of the newest step. */
-export const schemaVersion = migrations.at(-1)?.version ?? 0
+const schemaVersion = migrations.at(-1)?.version ?? 0
 
 /**
  * Brings the schema up to date. Concurrent callers wait for each other; a schema that is up to date is only read, so

@@ -28,7 +28,7 @@ export interface AuditJob {
 }
 
 /** Attempts for what PostgreSQL refuses as a whole. Its absence uses none. */
-export const ATTEMPTS = 5
+const ATTEMPTS = 5
 
 /** BullMQ notes each step of each job in a stream; nobody reads it. */
 const EVENTS_KEPT = 1_000
@@ -43,7 +43,7 @@ const PAUSE_MS = 500
 const READY_MS = 5_000
 
 /** The queue's options, the same for whoever opens it. */
-export function openAuditQueue(connection: Redis, prefix: string): Queue<AuditJob> {
+function openAuditQueue(connection: Redis, prefix: string): Queue<AuditJob> {
   return new Queue<AuditJob>(AUDIT_QUEUE, {
     connection,
     prefix: auditQueuePrefix(prefix),
@@ -51,7 +51,7 @@ export function openAuditQueue(connection: Redis, prefix: string): Queue<AuditJo
   })
 }
 
-export function deduplicationId(group: number): string {
+function deduplicationId(group: number): string {
   return `g${group}`
 }
 

@@ -41,7 +41,7 @@ export interface AuditOptions {
   readonly faultModule?: string | undefined
 }
 
-export interface AuditTimes {
+interface AuditTimes {
   /** Between two looks at the outboxes. */
   readonly sweepMs: number
   /** An entry of this age is announced again. */

@@ -58,6 +58,16 @@ describe('document', () => {
     expect((session.context['state'] as { admin?: boolean }).admin).toBeUndefined()
   })
 
+  it.each(['SET', 'MERGE'])('%s keeps a member named __proto__ as a member', (type) => {
+    const session = document()
+    const text = '{"a":{"__proto__":{"b":[1]}},"__proto__":5}'
+    session.send(type, { state: JSON.parse(text) as unknown })
+    expect(JSON.stringify(session.context['state'])).toBe(text)
+    session.restore()
+    session.send('MERGE', { state: { c: 1 } })
+    expect(JSON.stringify(session.context['state'])).toBe('{"a":{"__proto__":{"b":[1]}},"__proto__":5,"c":1}')
+  })
+
   it('any JSON comes back as it was', () => {
     fc.assert(
       fc.property(fc.jsonValue(), (state) => {
