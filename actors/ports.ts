@@ -2,7 +2,7 @@
  * The interfaces between the rooms. `persistence/` and `transport/` implement or use them and never meet;
  * `runtime/` puts them together.
  */
-import type { FeedMessage, EmittedEvent } from './feed-message.ts'
+import type { FeedMessage } from './feed-message.ts'
 import type { Epoch, EndReason, Position, SessionId, SessionRecord } from './session.ts'
 
 /** Levels of pino's interface that the rooms use. */
@@ -157,7 +157,7 @@ export interface SessionStore {
   execute(entries: readonly StoreEntry[]): Promise<StoreOutcome[]>
   /** One read; `null`: no such session, or expired. @throws StoreFailure */
   read(id: SessionId): Promise<SessionRecord | null>
-  /** Where sessions stand now; `null`: gone. One round trip. @throws StoreFailure */
+  /** Where sessions stand now, ended ones where they ended; `null`: nothing is known. One round trip. @throws StoreFailure */
   positions(ids: readonly SessionId[]): Promise<(Position | null)[]>
   /** Publishes to all subscribers of the session on all processes; at most once. @throws StoreFailure */
   broadcast(id: SessionId, message: string): Promise<void>

@@ -24,6 +24,10 @@ export interface Attempt {
   readonly snapshot: AnyMachineSnapshot | null
 }
 
+/** What one commit carries at most, give or take one event; the others follow in a commit of their own. */
+const MAX_BYTES = 256 * 1024
+
+/** Applies the items one after another; `verdicts` covers the first of them, as many as fit into one commit. */
 export function compute(parts: HostParts, known: WarmSession, items: readonly UpdateItem[]): Attempt {
   const { record } = known
   let kernel: Kernel
@@ -40,7 +44,8 @@ export function compute(parts: HostParts, known: WarmSession, items: readonly Up
   }
   let snapshot = known.snapshot
   const steps: { item: UpdateItem; plan: Plan; event: string }[] = []
-  const verdicts = items.map((item): Verdict => {
+  let bytes = 0
+  const decide = (item: UpdateItem): Verdict => {
     try {
       checkVersion(item, record, record.version + steps.length)
       const admitted = kernel.admit(item.request.event)
@@ -55,12 +60,18 @@ export function compute(parts: HostParts, known: WarmSession, items: readonly Up
       }
       const event = admitted === item.request.event ? item.event : JSON.stringify(admitted)
       snapshot = plan.snapshot
+      bytes += size + event.length
       steps.push({ item, plan, event })
       return { kind: 'plan', plan, event }
     } catch (error) {
       return { kind: 'refused', error }
     }
-  })
+  }
+  const verdicts: Verdict[] = []
+  for (const item of items) {
+    verdicts.push(decide(item))
+    if (bytes > MAX_BYTES) break
+  }
   return { base: record, verdicts, steps, snapshot }
 }
 

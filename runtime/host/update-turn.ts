@@ -35,11 +35,14 @@ export async function takeUpdateTurn(
       case 'duplicate':
         if (attempt === null || entry.kind !== 'commit') throw unexpected(id, outcome)
         settleCommitted(parts, attempt, entry.number, open, outcome)
-        return
+        open = open.slice(attempt.verdicts.length)
+        known = parts.warm.get(id)
+        break
       case 'current':
         if (attempt === null) throw unexpected(id, outcome)
         settle(attempt.verdicts, open, attempt.base, [])
-        return
+        open = open.slice(attempt.verdicts.length)
+        break
       case 'stale':
         if (known !== null) patience.lose()
         known = { record: outcome.record, snapshot: null }

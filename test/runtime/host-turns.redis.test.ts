@@ -55,6 +55,20 @@ describe('events that wait for one session', () => {
     expect(gate.calls.length).toBeLessThanOrEqual(3)
   })
 
+  it('of a large session: a commit carries a few of them, and all are applied in order', async () => {
+    const door = new Gate()
+    const large = await cluster.process({ definitions: [counterSession()], wrap: door.wrap })
+    const { record } = await large.host.create({ machine: 'counter' }, NOBODY)
+    await large.host.update({ id: record.id, event: { type: 'FILL', size: 100_000 } }, NOBODY)
+    door.calls.length = 0
+    const results = await Promise.all(
+      Array.from({ length: 31 }, () => large.host.update({ id: record.id, event: { type: 'ADD' } }, NOBODY)),
+    )
+    expect(results.map(({ applied }) => applied)).toEqual(Array.from({ length: 31 }, (_, n) => n + 3))
+    // One alone, then three times 100 kB and a little in each.
+    expect(door.commits.length).toBe(11)
+  })
+
   it('a refused one in the middle keeps none of the others back', async () => {
     const id = await counter(1)
     const results = await Promise.allSettled([
