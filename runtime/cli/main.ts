@@ -71,45 +71,44 @@ async function findServers(options: Options): Promise<{ servers: EmbeddedServers
 async function main(): Promise<void> {
   const { options, files } = readOptions()
   const log = createLogger(options.logLevel, 'primary')
-  const { servers, cluster } = await findServers(options).catch((error: unknown) => fail(messageOf(error)))
+  const finding = findServers(options)
+  let primary: Primary | null = null
 
   let isStopping = false
   const stop = async (code: number): Promise<void> => {
     if (isStopping) return
     isStopping = true
-    await primary.stop()
-    await servers.stop()
+    await primary?.stop()
+    // Also those that were just being started.
+    const found = await finding.catch(() => null)
+    await found?.servers.stop()
     process.exit(code)
   }
-  const primary = new Primary({
-    options: cluster,
-    files,
-    log,
-    onFatal: (reason) => {
-      process.stderr.write(`troupe: ${reason}\n`)
-      void stop(EXIT_FAILED)
-    },
-  })
+  const failWith = (reason: string): void => {
+    // What ends because it was told to is no failure.
+    if (!isStopping) process.stderr.write(`troupe: ${reason}\n`)
+    void stop(EXIT_FAILED)
+  }
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(0))
+  process.on('SIGHUP', () => {
+    primary?.replaceWorkers().catch((error: unknown) => {
+      log.error({ reason: messageOf(error) }, 'the workers could not be replaced')
+    })
+  })
 
   try {
+    const { cluster } = await finding
+    if (isStopping) return
+    primary = new Primary({ options: cluster, files, log, onFatal: failWith })
     await primary.start()
-    process.on('SIGHUP', () => {
-      primary.replaceWorkers().catch((error: unknown) => {
-        log.error({ reason: messageOf(error) }, 'the workers could not be replaced')
-      })
-    })
-    greet(
-      `ws://${cluster.host.includes(':') ? `[${cluster.host}]` : cluster.host}:${cluster.port}/ws`,
-      cluster,
-    )
+    greet(cluster)
   } catch (error) {
-    process.stderr.write(`troupe: ${messageOf(error)}\n`)
-    await stop(EXIT_FAILED)
+    failWith(messageOf(error))
   }
 }
 
-function greet(url: string, { workers, audit }: ClusterOptions): void {
+function greet({ host, port, workers, audit }: ClusterOptions): void {
+  const url = `ws://${host.includes(':') ? `[${host}]` : host}:${port}/ws`
   const request = JSON.stringify({
     jsonrpc: '2.0',
     id: 1,

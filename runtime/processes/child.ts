@@ -37,9 +37,6 @@ export function runChild(start: (message: Start, log: Logger) => Promise<Role>):
   process.on('disconnect', () => void leave())
   process.on('message', (message: ToProcess) => {
     switch (message.type) {
-      case 'drain':
-        void leave()
-        return
       case 'audit':
         role?.heard?.(message)
         return

@@ -15,7 +15,6 @@ export type ToProcess =
       readonly options: ClusterOptions
       readonly files: readonly string[]
     }
-  | { readonly type: 'drain' }
   /** For workers: how the audit does, `null` while there is none. */
   | { readonly type: 'audit'; readonly health: AuditHealth | null }
 

@@ -24,6 +24,9 @@ export class Primary {
   readonly #options: PrimaryOptions
   #workers: Supervised[] = []
   #audit: Supervised | null = null
+  #replacing: Promise<void> | null = null
+  #isStarted = false
+  #isStopping = false
 
   constructor(options: PrimaryOptions) {
     this.#options = options
@@ -47,22 +50,33 @@ export class Primary {
     await Promise.all(
       [...others, ...(this.#audit === null ? [] : [this.#audit])].map((one) => this.#firstStart(one)),
     )
+    this.#isStarted = true
   }
 
   /** Replaces the workers one by one: the new one is ready before the old one leaves. */
   async replaceWorkers(): Promise<void> {
+    // A second call while the first is at it would only replace what is new.
+    if (!this.#isStarted || this.#replacing !== null) return
+    this.#replacing = this.#replaceAll()
+    await this.#replacing.finally(() => (this.#replacing = null))
+  }
+
+  /** Workers first, so that the audit gets what they still commit. */
+  async stop(): Promise<void> {
+    this.#isStopping = true
+    await this.#replacing?.catch(() => undefined)
+    await Promise.all(this.#workers.map((worker) => worker.stop()))
+    await this.#audit?.stop()
+  }
+
+  async #replaceAll(): Promise<void> {
     for (const [index, old] of this.#workers.entries()) {
+      if (this.#isStopping) return
       const next = this.#worker(index)
       await next.start()
       this.#workers[index] = next
       await old.stop()
     }
-  }
-
-  /** Workers first, so that the audit gets what they still commit. */
-  async stop(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.stop()))
-    await this.#audit?.stop()
   }
 
   async #firstStart(one: Supervised): Promise<void> {

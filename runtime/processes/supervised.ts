@@ -67,7 +67,8 @@ export class Supervised {
     const handle = this.#handle
     if (handle === null) return
     const exited = new Promise<void>((resolve) => (this.#exited = resolve))
-    handle.send({ type: 'drain' })
+    // A signal and not a message: it also ends one that does not listen yet.
+    handle.kill('SIGTERM')
     const timer = setTimeout(() => {
       this.#options.log.warn(
         { name: this.#options.name, pid: handle.pid },
