@@ -26,7 +26,7 @@ export class Primary {
   #audit: Supervised | null = null
   #replacing: Promise<void> | null = null
   #isStarted = false
-  #isStopping = false
+  #stopping: Promise<void> | null = null
 
   constructor(options: PrimaryOptions) {
     this.#options = options
@@ -62,8 +62,12 @@ export class Primary {
   }
 
   /** Workers first, so that the audit gets what they still commit. */
-  async stop(): Promise<void> {
-    this.#isStopping = true
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop()
+    return this.#stopping
+  }
+
+  async #stop(): Promise<void> {
     await this.#replacing?.catch(() => undefined)
     await Promise.all(this.#workers.map((worker) => worker.stop()))
     await this.#audit?.stop()
@@ -71,7 +75,7 @@ export class Primary {
 
   async #replaceAll(): Promise<void> {
     for (const [index, old] of this.#workers.entries()) {
-      if (this.#isStopping) return
+      if (this.#stopping !== null) return
       const next = this.#worker(index)
       await next.start()
       this.#workers[index] = next

@@ -34,7 +34,7 @@ export class Supervised {
   readonly #options: SupervisedOptions
   #handle: ProcessHandle | null = null
   #isReady = false
-  #isStopping = false
+  #stopping: Promise<void> | null = null
   #failedStarts = 0
   #pauseMs = FIRST_PAUSE_MS
   #readyAt = 0
@@ -61,8 +61,12 @@ export class Supervised {
   }
 
   /** Lets it finish its work; kills it if it takes longer than it may. */
-  async stop(): Promise<void> {
-    this.#isStopping = true
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop()
+    return this.#stopping
+  }
+
+  async #stop(): Promise<void> {
     if (this.#timer !== null) clearTimeout(this.#timer)
     const handle = this.#handle
     if (handle === null) return
@@ -106,7 +110,7 @@ export class Supervised {
       const how = reason ?? (signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`)
       if (!wasReady) failed(new Error(how))
       // One that has never been ready is not started again: whoever wanted it is told why.
-      if (!this.#isStopping && this.#readyAt > 0) this.#died(wasReady, signal === 'SIGKILL', how)
+      if (this.#stopping === null && this.#readyAt > 0) this.#died(wasReady, signal === 'SIGKILL', how)
     })
   }
 

@@ -5,6 +5,7 @@ import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { databaseUrl, redisUrl } from '../support/servers.ts'
@@ -114,6 +115,25 @@ describe('a start that cannot work ends with one clear line and a code that is n
       `export { documentSession as a } from ${JSON.stringify(join(MAIN, '../../../actors/lifecycles/document.js'))}`,
     )
     await expectRefusal(/twice\.mjs: definition "document" version 1 is registered twice/, [twice])
+  })
+})
+
+describe('LC2 a start that is told to stop', () => {
+  it.each([300, 600, 900, 1200])('LC2 after %i ms leaves at once, without a complaint', async (ms) => {
+    const child = spawn(process.execPath, [MAIN], {
+      cwd: folder,
+      env: { PATH: process.env['PATH'], PORT: '0', REDIS_URL: redisUrl(), DATABASE_URL: databaseUrl() },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    let complaint = ''
+    child.stderr.on('data', (chunk: Buffer) => (complaint += chunk.toString()))
+    await sleep(ms)
+    const told = Date.now()
+    child.kill('SIGTERM')
+    await once(child, 'exit')
+    // Far below the time after which processes that hang are killed.
+    expect(Date.now() - told).toBeLessThan(9000)
+    expect(complaint).not.toMatch(/troupe:|killed/)
   })
 })
 
