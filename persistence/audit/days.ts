@@ -2,7 +2,7 @@
 import type pg from 'pg'
 import { inTransaction } from './database.ts'
 
-const DAY_MS = 86_400_000
+export const DAY_MS = 86_400_000
 /** Older and later days than these share the default partition: a strange clock makes no thousand tables. */
 const PAST_DAYS = 31
 const FUTURE_DAYS = 3

@@ -8,7 +8,7 @@
  * Nothing is deleted that was not committed by PostgreSQL before, as a row or as a reject.
  */
 import type pg from 'pg'
-import { dayOf, ensureDays, hasOwnPartition } from './days.ts'
+import { DAY_MS, dayOf, ensureDays, hasOwnPartition } from './days.ts'
 import { describeRaw, parseEntry, type AuditRow, type OutboxEntry } from './entry.ts'
 import { classifyFailure, reasonOf } from './failure.ts'
 import type { FaultHook } from './fault-points.ts'
@@ -83,18 +83,20 @@ async function moveEntries(
 
   await makeDays(parts, rows)
   await faultPoint?.('before-insert')
-  const references: OutboxReference[] = []
-  const count = await insertIsolating(pool, rows, references, refusals)
+  const written: AuditRow[] = []
+  const count = await insertIsolating(pool, rows, written, refusals)
   await faultPoint?.('after-insert')
 
+  let rejected: OutboxReference[] = []
   if (refusals.length > 0) {
     await faultPoint?.('before-reject')
-    references.push(...(await keepRejects(parts, refusals)))
+    rejected = await keepRejects(parts, refusals)
     await faultPoint?.('after-reject')
   }
 
   await faultPoint?.('before-delete')
-  await outbox.delete(references)
+  await outbox.delete(written)
+  await outbox.deleteEach(rejected)
   await faultPoint?.('after-delete')
   return { rows: count, rejected: refusals.length }
 }
@@ -102,12 +104,14 @@ async function moveEntries(
 async function makeDays({ pool, knownDays }: DrainParts, rows: readonly AuditRow[]): Promise<void> {
   const now = Date.now()
   const needed = new Set<string>()
-  let last = ''
+  let last = -1
   for (const { timeMs } of rows) {
-    // Neighbours are mostly of the same second: look at each second once.
-    if (timeMs.slice(0, -3) === last) continue
-    last = timeMs.slice(0, -3)
-    const day = dayOf(Number(timeMs))
+    // Neighbours are mostly of the same day: look at each day once.
+    const time = Number(timeMs)
+    const number = Math.floor(time / DAY_MS)
+    if (number === last) continue
+    last = number
+    const day = dayOf(time)
     if (!knownDays.has(day) && hasOwnPartition(day, now)) needed.add(day)
   }
   if (needed.size === 0) return
@@ -124,13 +128,13 @@ async function makeDays({ pool, knownDays }: DrainParts, rows: readonly AuditRow
 async function insertIsolating(
   pool: pg.Pool,
   rows: readonly AuditRow[],
-  written: OutboxReference[],
+  written: AuditRow[],
   refusals: Refusal[],
 ): Promise<number> {
   if (rows.length === 0) return 0
   try {
     const count = await insertRows(pool, rows)
-    for (const { partition, streamId, commitId } of rows) written.push({ partition, streamId, commitId })
+    for (const row of rows) written.push(row)
     return count
   } catch (error) {
     if (classifyFailure(error) !== 'data') throw error

@@ -46,57 +46,46 @@ export type ParsedEntry =
       readonly reason: string
     }
 
-/** Printable ASCII, so that what was read is surely what was stored (invalid UTF-8 is replaced when read). */
-const WORD = '[\\x21-\\x7e]{1,200}'
-const DECIMAL = '0|[1-9][0-9]{0,17}'
-/** Milliseconds up to the year 5138: what lies beyond is no time of a commit, and no day of a partition. */
-const TIME = '0|[1-9][0-9]{0,13}'
-const KIND = '[a-z][a-z-]{0,39}'
-
-/** The words of `h` in their order, and what each must be. */
+/**
+ * The words of `h` in their order, and what each must be. Words are printable ASCII, so that what was read is surely
+ * what was stored (invalid UTF-8 is replaced when read).
+ */
 const words = [
-  { pattern: WORD, problem: 'is not a session id' },
-  { pattern: DECIMAL, problem: 'is not an epoch (decimal, at most 18 digits)' },
-  { pattern: DECIMAL, problem: 'is not a version (decimal, at most 18 digits)' },
-  { pattern: WORD, problem: 'is not a commit id' },
-  { pattern: WORD, problem: 'is not the commit id before it, or -' },
-  { pattern: TIME, problem: 'is not a time in milliseconds' },
-  { pattern: KIND, problem: 'is not a kind of transition' },
-].map(({ pattern, problem }) => ({ pattern, problem, only: new RegExp(`^(?:${pattern})$`) }))
+  { pattern: '[!-~]+', longest: 200, problem: 'is not a session id' },
+  { pattern: '0|[1-9][0-9]*', longest: 18, problem: 'is not an epoch (decimal, at most 18 digits)' },
+  { pattern: '0|[1-9][0-9]*', longest: 18, problem: 'is not a version (decimal, at most 18 digits)' },
+  { pattern: '[!-~]+', longest: 200, problem: 'is not a commit id' },
+  { pattern: '[!-~]+', longest: 200, problem: 'is not the commit id before it, or -' },
+  // Milliseconds up to the year 5138: what lies beyond is no time of a commit, and no day of a partition.
+  { pattern: '0|[1-9][0-9]*', longest: 14, problem: 'is not a time in milliseconds' },
+  { pattern: '[a-z][a-z-]*', longest: 40, problem: 'is not a kind of transition' },
+]
 
+/** All words at once. Lengths are compared after: counting them here would make it three times as slow. */
 const HEADER = new RegExp(`^${words.map(({ pattern }) => `(${pattern})`).join(' ')}$`)
 
-/** Checks the fields that are keys and numbers; says which one is wrong. */
+/** Checks the fields that are keys and numbers; says which one is wrong. Runs for every row: no spreads, no closures. */
 export function parseEntry({ partition, streamId, fields }: OutboxEntry): ParsedEntry {
-  const reject = (reason: string): ParsedEntry => ({ kind: 'reject', partition, streamId, reason })
-  const header = fieldOf(fields, 'h')
-  if (header === undefined) return reject('field h is missing')
-  const found = HEADER.exec(header)
-  if (found === null) return reject(problemOf(header))
-  const audit = fieldOf(fields, 'm')
-  if (audit === undefined) return reject('field m is missing')
-  if (audit === '') return reject('field m is empty')
-  if (audit.includes('\n')) return reject('field m holds a line feed')
-  const state = fieldOf(fields, 's')
-  if (state === undefined) return reject('field s is missing')
-  if (state.includes('\n')) return reject('field s holds a line feed')
-  const [
-    ,
-    sessionId = '',
-    epoch = '',
-    version = '',
-    commitId = '',
-    previousCommitId = '',
-    timeMs = '',
-    kind = '',
-  ] = found
-  return {
-    kind: 'row',
-    row: {
-      ...{ partition, streamId, sessionId, epoch, version, commitId, previousCommitId, timeMs, kind },
-      ...{ audit, state },
-    },
+  const isWhole = fields[0] === 'h' && fields[2] === 'm' && fields[4] === 's'
+  const found = isWhole ? HEADER.exec(fields[1] ?? '') : null
+  const audit = fields[3] ?? ''
+  const state = fields[5] ?? ''
+  const isSound = found !== null && audit !== '' && !audit.includes('\n') && !state.includes('\n')
+  if (!isSound || !areShort(found)) return { kind: 'reject', partition, streamId, reason: problemOf(fields) }
+  const row: AuditRow = {
+    partition,
+    streamId,
+    sessionId: found[1] ?? '',
+    epoch: found[2] ?? '',
+    version: found[3] ?? '',
+    commitId: found[4] ?? '',
+    previousCommitId: found[5] ?? '',
+    timeMs: found[6] ?? '',
+    kind: found[7] ?? '',
+    audit,
+    state,
   }
+  return { kind: 'row', row }
 }
 
 /** What an entry says of itself before it was checked, byte for byte; empty where it says nothing. */
@@ -107,14 +96,26 @@ export function describeRaw(fields: readonly Buffer[]): { sessionId: Buffer; com
   return { sessionId: Buffer.from(sessionId, 'latin1'), commitId: Buffer.from(commitId, 'latin1') }
 }
 
-function fieldOf(fields: readonly string[], name: string): string | undefined {
-  for (let at = 0; at + 1 < fields.length; at += 2) if (fields[at] === name) return fields[at + 1]
-  return undefined
+function areShort(found: readonly string[]): boolean {
+  for (let at = 0; at < words.length; at++) {
+    if ((found[at + 1]?.length ?? 0) > (words[at]?.longest ?? 0)) return false
+  }
+  return true
 }
 
-function problemOf(header: string): string {
+function problemOf(fields: readonly string[]): string {
+  const names = ['h', 'm', 's']
+  const missing = names.find((name, index) => fields[2 * index] !== name)
+  if (missing !== undefined) return `field ${missing} is missing`
+  const [, header = '', , audit = '', , state = ''] = fields
+  if (audit === '') return 'field m is empty'
+  if (audit.includes('\n')) return 'field m holds a line feed'
+  if (state.includes('\n')) return 'field s holds a line feed'
   const found = header.split(' ')
-  const wrong = words.findIndex(({ only }, index) => !only.test(found[index] ?? ''))
+  const wrong = words.findIndex(({ pattern, longest }, index) => {
+    const word = found[index] ?? ''
+    return word.length > longest || !new RegExp(`^(?:${pattern})$`).test(word)
+  })
   if (wrong < 0) return `field h has ${found.length} words instead of ${words.length}`
   return `field h: word ${wrong + 1} ${words[wrong]?.problem ?? 'is wrong'}`
 }

@@ -48,6 +48,7 @@ export class Outbox {
   readonly #redis: Redis
   readonly #keys: Keys
   readonly #deleteScript = new Script('delete-outbox')
+  readonly #deleteEachScript = new Script('delete-outbox-each')
   readonly #peekScript = new Script('peek-outbox')
   /** Mean size of the entries read lately; starts high, so that the first read is a small one. */
   #entryBytes = 32_000
@@ -107,22 +108,30 @@ export class Outbox {
     return found[0]?.[1] ?? null
   }
 
-  /** Deletes each entry that still holds its commit. @returns how many did. */
-  async delete(references: readonly OutboxReference[]): Promise<number> {
+  /**
+   * Deletes entries that still hold their commits.
+   *
+   * @param references of each partition one behind the other, in the order of its stream.
+   */
+  async delete(references: readonly OutboxReference[]): Promise<void> {
     const calls: Promise<unknown>[] = []
-    let from = 0
-    while (from < references.length) {
-      const partition = references[from]?.partition ?? -1
-      const pairs: (string | Buffer)[] = []
-      for (let to = from + DELETE_CHUNK; from < to && references[from]?.partition === partition; from++) {
-        const { streamId = '', commitId = '' } = references[from] ?? {}
-        pairs.push(streamId, commitId)
-      }
-      calls.push(this.#deleteScript.run(this.#redis, [this.#keys.outbox(partition)], pairs))
+    for (const { partition, chunk } of chunksOf(references)) {
+      const ids = chunk.map(({ streamId }) => streamId)
+      const newest = chunk.at(-1)?.commitId ?? ''
+      const call = this.#deleteScript.run(this.#redis, [this.#keys.outbox(partition)], [newest, ...ids])
+      calls.push(call.then((deleted) => (Number(deleted) < 0 ? this.deleteEach(chunk) : undefined)))
     }
-    let deleted = 0
-    for (const count of await ask(Promise.all(calls))) deleted += Number(count)
-    return deleted
+    await ask(Promise.all(calls))
+  }
+
+  /** As {@link delete}, in any order, and looking at every entry by itself. */
+  async deleteEach(references: readonly OutboxReference[]): Promise<void> {
+    const calls: Promise<unknown>[] = []
+    for (const { partition, chunk } of chunksOf(references)) {
+      const pairs = chunk.flatMap(({ streamId, commitId }) => [streamId, commitId])
+      calls.push(this.#deleteEachScript.run(this.#redis, [this.#keys.outbox(partition)], pairs))
+    }
+    await ask(Promise.all(calls))
   }
 
   /** What waits in each of the partitions. */
@@ -138,6 +147,18 @@ export class Outbox {
       oldestMs: oldest === '' ? 0 : Math.max(0, now - Number(oldest.split('-')[0])),
     }))
   }
+}
+
+/** Neighbours of one partition, as many as one call deletes. */
+function chunksOf(references: readonly OutboxReference[]): { partition: number; chunk: OutboxReference[] }[] {
+  const chunks: { partition: number; chunk: OutboxReference[] }[] = []
+  for (const reference of references) {
+    const last = chunks.at(-1)
+    if (last?.partition === reference.partition && last.chunk.length < DELETE_CHUNK)
+      last.chunk.push(reference)
+    else chunks.push({ partition: reference.partition, chunk: [reference] })
+  }
+  return chunks
 }
 
 async function ask<T>(answer: Promise<T>): Promise<T> {

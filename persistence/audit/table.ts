@@ -92,11 +92,15 @@ export async function insertRows(pool: pg.Pool, rows: readonly AuditRow[]): Prom
 
 /** The parameters of the statement: a text a column, a line a row. */
 function columnsOf(rows: readonly AuditRow[]): string[] {
-  const heads = findHeads(rows)
-  const lines = (pick: (row: AuditRow, index: number) => string): string => rows.map(pick).join('\n')
-  const headAt = (row: AuditRow, index: number): Head | undefined => {
-    const head = heads.get(row.sessionId)
-    return head?.index === index ? head : undefined
+  const lines = (pick: (row: AuditRow) => string): string => rows.map(pick).join('\n')
+  const isHead = new Array<string>(rows.length).fill('f')
+  const lastState = new Array<string>(rows.length).fill('')
+  const created = new Array<string>(rows.length).fill('')
+  for (const head of findHeads(rows).values()) {
+    isHead[head.index] = 't'
+    created[head.index] = head.createdMs
+    // The last state of a session that ended in this batch stands in another of its rows.
+    if (head.row.state === '') lastState[head.index] = head.state
   }
   return [
     lines((row) => row.sessionId),
@@ -108,10 +112,9 @@ function columnsOf(rows: readonly AuditRow[]): string[] {
     lines((row) => row.kind),
     lines((row) => row.audit),
     lines((row) => row.state),
-    lines((row, index) => (headAt(row, index) === undefined ? 'f' : 't')),
-    // The last state of a session that ended in this batch stands in another of its rows.
-    lines((row, index) => (row.state === '' ? (headAt(row, index)?.state ?? '') : '')),
-    lines((row, index) => headAt(row, index)?.createdMs ?? ''),
+    isHead.join('\n'),
+    lastState.join('\n'),
+    created.join('\n'),
   ]
 }
 

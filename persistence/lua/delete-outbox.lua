@@ -1,38 +1,19 @@
 --[[
-  Deletes exactly these entries of an outbox: each one only if it still holds the commit that was read from it. An
-  id alone does not tell: after a failover that took entries back, another commit may have been given the same id.
-  Nothing is ever trimmed by range or length.
+  Deletes entries of an outbox that were read one after another, if they are still those that were read. An id alone
+  does not tell: after a failover that took entries back, another commit may have been given the same id. What is
+  taken back is always the end of the stream (replication and the append-only file lose their tail, nothing from the
+  middle), so if the newest of them still holds its commit, those before it are the same too. Nothing is ever trimmed
+  by range or length.
 
   KEYS[1]  outbox (stream)
-  ARGV     pairs: entry id, commit id ('' where the entry has none); fastest in the order of the stream
+  ARGV     commit id of the newest entry, then the ids of all, in the order of the stream
 
-  Result   number of entries deleted
+  Result   number of entries deleted; -1: the newest holds another commit or is gone, so ask for each by itself
+           (delete-outbox-each.lua)
 ]]
-local count = #ARGV / 2
-local commits = {}
-
+local newest = redis.call('XRANGE', KEYS[1], ARGV[#ARGV], ARGV[#ARGV])[1]
 -- The commit id is the fourth word of field `h`, see persistence/audit/entry.ts.
-local function note(entries)
-  for _, entry in ipairs(entries) do
-    local fields = entry[2]
-    commits[entry[1]] = ''
-    for f = 1, #fields, 2 do
-      if fields[f] == 'h' then
-        commits[entry[1]] = string.match(fields[f + 1], '^[^ ]* [^ ]* [^ ]* ([^ ]*)') or ''
-        break
-      end
-    end
-  end
-end
-
--- They mostly stand one behind the other, so that one look finds them all.
-note(redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[#ARGV - 1], 'COUNT', count))
-
-local ids = {}
-for i = 1, #ARGV, 2 do
-  local id = ARGV[i]
-  if commits[id] == nil then note(redis.call('XRANGE', KEYS[1], id, id)) end
-  if commits[id] == ARGV[i + 1] then ids[#ids + 1] = id end
-end
-if #ids == 0 then return 0 end
-return redis.call('XDEL', KEYS[1], unpack(ids))
+local isThere = newest and newest[2][1] == 'h' and
+  string.match(newest[2][2], '^[^ ]* [^ ]* [^ ]* ([^ ]*)') == ARGV[1]
+if not isThere then return -1 end
+return redis.call('XDEL', KEYS[1], unpack(ARGV, 2))

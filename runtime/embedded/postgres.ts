@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import { setPriority } from 'node:os'
 import { join, relative } from 'node:path'
 import { lastLine, runCommand } from './command.ts'
 import type { EmbeddedServer } from './embedded-server.ts'
@@ -13,6 +14,8 @@ import { chooseServerUser, type ServerUser } from './unprivileged.ts'
 /** Recovery after a crash replays the log, which can take its time. */
 const START_TIMEOUT_S = 300
 const STOP_TIMEOUT_S = 60
+/** As the audit process has it. */
+const NICENESS = 5
 const MAX_LOG_BYTES = 8 * 1024 * 1024
 
 interface Cluster {
@@ -60,7 +63,10 @@ export async function startPostgres(options: {
   }
   const started = await startOnSomePort(cluster, port, options.durable)
   if (started !== port) remember(memory, { port: started, password })
-  return describe(cluster, started, password, false)
+  const server = describe(cluster, started, password, false)
+  // What it does is for the audit, which gives way to those who serve; its connections inherit this.
+  setPriority(server.process.pid, NICENESS)
+  return server
 }
 
 function parseMemory(value: unknown): { port: number; password: string } | null {

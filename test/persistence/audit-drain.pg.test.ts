@@ -147,6 +147,30 @@ describe('a batch of the audit', () => {
     ])
   })
 
+  it('AU2 of a stream whose end was taken back, only what is still there as it was read is deleted', async () => {
+    const [entry] = transitions('a', 1)
+    const outbox = place.keys.outbox(partition)
+    const add = (id: string, commit: string, version: string): Promise<unknown> =>
+      place.redis.xadd(outbox, id, ...packed({ ...entry, c: commit, v: version }))
+    await add('77-1', 'first', '1')
+    await add('77-2', 'lost', '2')
+    await add('77-3', 'lost-too', '3')
+    const failover: DrainParts = {
+      ...parts,
+      faultPoint: async (point) => {
+        if (point !== 'after-insert') return
+        await place.redis.del(outbox)
+        await add('77-1', 'first', '1')
+        await add('77-2', 'kept', '2')
+      },
+    }
+    await drain(failover, partitions, 500)
+    expect((await place.redis.xrange(outbox, '-', '+')).map(([id]) => id)).toEqual(['77-2'])
+    await drainAll()
+    expect(await place.waiting()).toBe(0)
+    expect(await place.count('troupe_transitions')).toBe(4)
+  })
+
   it('AU2 only what was read is deleted: entries appended meanwhile stay', async () => {
     const [first = [], second = []] = [transitions('a', 10).slice(0, 5), transitions('a', 10).slice(5)]
     await place.append(first)
