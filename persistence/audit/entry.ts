@@ -6,16 +6,16 @@
  * - `m`: what happened, JSON
  * - `s`: the public state after it, JSON; empty where the session ended by it
  *
- * `m` and `s` are handed to PostgreSQL as they are: this side never parses them. What is checked here is only what
- * PostgreSQL could not file under a key, and that the texts are one line each, as all JSON text of ours is: they are
- * sent as lines.
+ * `m` and `s` are handed to PostgreSQL as they are, byte for byte: this side never decodes them. What is checked here
+ * is only what PostgreSQL could not file under a key, and that the texts are one line each, as all JSON text of ours
+ * is: they are sent as lines.
  */
 
 /** One entry as read from the stream: its id and its fields, names and values in turn. */
 export interface OutboxEntry {
   readonly partition: number
   readonly streamId: string
-  readonly fields: readonly string[]
+  readonly fields: readonly Buffer[]
 }
 
 /** One transition, ready to be written. */
@@ -32,9 +32,9 @@ export interface AuditRow {
   readonly timeMs: string
   readonly kind: string
   /** JSON text, see docs/spec.md. */
-  readonly audit: string
+  readonly audit: Buffer
   /** JSON text of the public state after it; empty where the session ended by it. */
-  readonly state: string
+  readonly state: Buffer
 }
 
 export type ParsedEntry =
@@ -47,8 +47,8 @@ export type ParsedEntry =
     }
 
 /**
- * The words of `h` in their order, and what each must be. Words are printable ASCII, so that what was read is surely
- * what was stored (invalid UTF-8 is replaced when read).
+ * The words of `h` in their order, and what each must be. All of it is printable ASCII: it is read as latin1, where
+ * every byte is one character.
  */
 const words = [
   { pattern: '[!-~]+', longest: 200, problem: 'is not a session id' },
@@ -64,14 +64,15 @@ const words = [
 /** All words at once. Lengths are compared after: counting them here would make it three times as slow. */
 const HEADER = new RegExp(`^${words.map(({ pattern }) => `(${pattern})`).join(' ')}$`)
 
+const LINE_FEED = 10
+
 /** Checks the fields that are keys and numbers; says which one is wrong. Runs for every row: no spreads, no closures. */
 export function parseEntry({ partition, streamId, fields }: OutboxEntry): ParsedEntry {
-  const isWhole = fields[0] === 'h' && fields[2] === 'm' && fields[4] === 's'
-  const found = isWhole ? HEADER.exec(fields[1] ?? '') : null
-  const audit = fields[3] ?? ''
-  const state = fields[5] ?? ''
-  const isSound = found !== null && audit !== '' && !audit.includes('\n') && !state.includes('\n')
-  if (!isSound || !areShort(found)) return { kind: 'reject', partition, streamId, reason: problemOf(fields) }
+  const [h, header, m, audit, s, state] = fields
+  const isWhole = isName(h, 'h') && isName(m, 'm') && isName(s, 's')
+  const found = isWhole && header !== undefined ? HEADER.exec(header.toString('latin1')) : null
+  if (found === null || !areShort(found) || !isText(audit) || !isLine(state))
+    return { kind: 'reject', partition, streamId, reason: problemOf(fields) }
   const row: AuditRow = {
     partition,
     streamId,
@@ -90,10 +91,22 @@ export function parseEntry({ partition, streamId, fields }: OutboxEntry): Parsed
 
 /** What an entry says of itself before it was checked, byte for byte; empty where it says nothing. */
 export function describeRaw(fields: readonly Buffer[]): { sessionId: Buffer; commitId: Buffer } {
-  const at = fields.findIndex((field, index) => index % 2 === 0 && field.toString('latin1') === 'h')
+  const at = fields.findIndex((field, index) => index % 2 === 0 && isName(field, 'h'))
   const header = (at < 0 ? undefined : fields[at + 1])?.toString('latin1') ?? ''
   const [sessionId = '', , , commitId = ''] = header.split(' ')
   return { sessionId: Buffer.from(sessionId, 'latin1'), commitId: Buffer.from(commitId, 'latin1') }
+}
+
+function isName(field: Buffer | undefined, letter: string): boolean {
+  return field?.length === 1 && field[0] === letter.charCodeAt(0)
+}
+
+function isLine(field: Buffer | undefined): field is Buffer {
+  return field !== undefined && !field.includes(LINE_FEED)
+}
+
+function isText(field: Buffer | undefined): field is Buffer {
+  return isLine(field) && field.length > 0
 }
 
 function areShort(found: readonly string[]): boolean {
@@ -103,15 +116,14 @@ function areShort(found: readonly string[]): boolean {
   return true
 }
 
-function problemOf(fields: readonly string[]): string {
-  const names = ['h', 'm', 's']
-  const missing = names.find((name, index) => fields[2 * index] !== name)
+function problemOf(fields: readonly Buffer[]): string {
+  const missing = ['h', 'm', 's'].find((name, index) => !isName(fields[2 * index], name))
   if (missing !== undefined) return `field ${missing} is missing`
-  const [, header = '', , audit = '', , state = ''] = fields
-  if (audit === '') return 'field m is empty'
-  if (audit.includes('\n')) return 'field m holds a line feed'
-  if (state.includes('\n')) return 'field s holds a line feed'
-  const found = header.split(' ')
+  const [, header, , audit, , state] = fields
+  if (audit?.length === 0) return 'field m is empty'
+  if (!isLine(audit)) return 'field m holds a line feed'
+  if (!isLine(state)) return 'field s holds a line feed'
+  const found = header?.toString('latin1').split(' ') ?? []
   const wrong = words.findIndex(({ pattern, longest }, index) => {
     const word = found[index] ?? ''
     return word.length > longest || !new RegExp(`^(?:${pattern})$`).test(word)

@@ -78,24 +78,25 @@ export class Outbox {
       const answers = await ask(
         Promise.all(
           reads.map(({ partition, after, count }) =>
-            this.#redis.xrange(this.#keys.outbox(partition), after, '+', 'COUNT', count),
+            this.#redis.xrangeBuffer(this.#keys.outbox(partition), after, '+', 'COUNT', count),
           ),
         ),
       )
-      let characters = 0
+      let bytes = 0
       let read = 0
       open = open.filter((each, index) => {
         const found = answers[index] ?? []
-        for (const [streamId, fields] of found) {
-          for (const field of fields) characters += field.length
+        for (const [id, fields] of found) {
+          const streamId = id.toString('latin1')
+          for (const field of fields) bytes += field.length
           each.entries.push({ partition: each.partition, streamId, fields })
           each.after = `(${streamId}`
         }
         read += found.length
         return found.length === reads[index]?.count
       })
-      if (read > 0) this.#entryBytes = Math.max(1, characters / read)
-      left -= characters
+      if (read > 0) this.#entryBytes = Math.max(1, bytes / read)
+      left -= bytes
       more ||= open.some(({ entries }) => entries.length >= limit)
       open = open.filter(({ entries }) => entries.length < limit)
     }

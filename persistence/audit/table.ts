@@ -91,7 +91,7 @@ export async function insertRows(pool: pg.Pool, rows: readonly AuditRow[]): Prom
 }
 
 /** The parameters of the statement: a text a column, a line a row. */
-function columnsOf(rows: readonly AuditRow[]): string[] {
+function columnsOf(rows: readonly AuditRow[]): (string | Buffer)[] {
   const lines = (pick: (row: AuditRow) => string): string => rows.map(pick).join('\n')
   const isHead = new Array<string>(rows.length).fill('f')
   const lastState = new Array<string>(rows.length).fill('')
@@ -100,7 +100,7 @@ function columnsOf(rows: readonly AuditRow[]): string[] {
     isHead[head.index] = 't'
     created[head.index] = head.createdMs
     // The last state of a session that ended in this batch stands in another of its rows.
-    if (head.row.state === '') lastState[head.index] = head.state
+    if (head.row.state.length === 0) lastState[head.index] = head.state?.toString() ?? ''
   }
   return [
     lines((row) => row.sessionId),
@@ -110,12 +110,22 @@ function columnsOf(rows: readonly AuditRow[]): string[] {
     lines((row) => row.previousCommitId),
     lines((row) => row.timeMs),
     lines((row) => row.kind),
-    lines((row) => row.audit),
-    lines((row) => row.state),
+    byteLines(rows, (row) => row.audit),
+    byteLines(rows, (row) => row.state),
     isHead.join('\n'),
     lastState.join('\n'),
     created.join('\n'),
   ]
+}
+
+const LINE_FEED = Buffer.from('\n')
+
+/** As bytes: neither decoded here, nor encoded again for the wire. */
+function byteLines(rows: readonly AuditRow[], pick: (row: AuditRow) => Buffer): Buffer {
+  const pieces: Buffer[] = []
+  for (const row of rows) pieces.push(pick(row), LINE_FEED)
+  pieces.pop()
+  return Buffer.concat(pieces)
 }
 
 /** What a batch says of one session. */
@@ -123,8 +133,8 @@ interface Head {
   /** Of the row with the newest position. */
   index: number
   row: AuditRow
-  /** Newest state in the batch, '' if there is none: a deletion or expiry carries none. */
-  state: string
+  /** Newest state in the batch, if there is one: a deletion or expiry carries none. */
+  state: Buffer | null
   /** '': not in this batch. */
   createdMs: string
 }
@@ -135,11 +145,11 @@ function findHeads(rows: readonly AuditRow[]): Map<string, Head> {
     const createdMs = row.kind === 'created' ? row.timeMs : ''
     const head = heads.get(row.sessionId)
     if (head === undefined) {
-      heads.set(row.sessionId, { index, row, state: row.state, createdMs })
+      heads.set(row.sessionId, { index, row, state: row.state.length === 0 ? null : row.state, createdMs })
     } else if (isNewer(row, head.row)) {
       head.index = index
       head.row = row
-      if (row.state !== '') head.state = row.state
+      if (row.state.length > 0) head.state = row.state
       if (createdMs !== '') head.createdMs = createdMs
     }
   })
