@@ -7,7 +7,7 @@ import type { EndReason, Position, SessionId, SessionRecord } from './session.ts
 import { parseRecord } from './record-text.ts'
 
 /** An event that the machine emitted, and the version of the transition that did. */
-export interface EmittedEvent {
+interface EmittedEvent {
   readonly version: number
   /** JSON text of the event. */
   readonly event: string
