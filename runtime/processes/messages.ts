@@ -15,8 +15,8 @@ export type ToProcess =
       readonly options: ClusterOptions
       readonly files: readonly string[]
     }
-  /** For workers: how the audit does, `null` while there is none. */
-  | { readonly type: 'audit'; readonly health: AuditHealth | null }
+  /** For workers: how the audit does. */
+  | { readonly type: 'audit'; readonly health: AuditHealth }
 
 export type FromProcess =
   /** It listens: what is sent to a cluster worker before is lost. */

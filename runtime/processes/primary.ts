@@ -8,6 +8,7 @@ import type { ChildProcess } from 'node:child_process'
 import cluster from 'node:cluster'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from '../../actors/ports.ts'
+import type { AuditHealth } from '../../persistence/audit/worker.ts'
 import type { ClusterOptions, FromProcess, ToProcess } from './messages.ts'
 import { Supervised } from './supervised.ts'
 import type { ProcessHandle } from './supervised.ts'
@@ -20,10 +21,13 @@ export interface PrimaryOptions {
   readonly onFatal: (reason: string) => void
 }
 
+const AUDIT = 'audit'
+
 export class Primary {
   readonly #options: PrimaryOptions
   #workers: Supervised[] = []
   #audit: Supervised | null = null
+  #auditHealth: AuditHealth | null = null
   #replacing: Promise<void> | null = null
   #isStarted = false
   #stopping: Promise<void> | null = null
@@ -101,7 +105,7 @@ export class Primary {
 
   #auditProcess(): Supervised {
     const path = fileURLToPath(new URL('./audit.js', import.meta.url))
-    return this.#supervise('audit', () => {
+    return this.#supervise(AUDIT, () => {
       const child = fork(path, [])
       return handleOf(child, (message) => child.send(message))
     })
@@ -116,13 +120,25 @@ export class Primary {
       files,
       log,
       onMessage: (message) => this.#heard(message),
+      ...(name === AUDIT ? { onExit: () => this.#auditEnded() } : {}),
       onCrashLoop: onFatal,
     })
   }
 
   #heard(message: FromProcess): void {
-    if (message.type !== 'audit') return
-    for (const worker of this.#workers) worker.send(message)
+    if (message.type === 'audit') this.#tellHealth(message.health)
+  }
+
+  /** What the audit process said last is no longer true. */
+  #auditEnded(): void {
+    if (this.#auditHealth === null) return
+    const reason = 'the audit process has ended and is started again'
+    this.#tellHealth({ ...this.#auditHealth, status: 'degraded', reason })
+  }
+
+  #tellHealth(health: AuditHealth): void {
+    this.#auditHealth = health
+    for (const worker of this.#workers) worker.send({ type: 'audit', health })
   }
 }
 

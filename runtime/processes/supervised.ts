@@ -18,6 +18,8 @@ export interface SupervisedOptions {
   readonly files: readonly string[]
   readonly log: Logger
   readonly onMessage: (message: FromProcess) => void
+  /** It has ended, whyever. */
+  readonly onExit?: () => void
   /** It has died several times in a row without getting ready. */
   readonly onCrashLoop: (reason: string) => void
 }
@@ -107,6 +109,7 @@ export class Supervised {
       this.#isReady = false
       this.#handle = null
       this.#exited?.()
+      this.#options.onExit?.()
       const how = reason ?? (signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`)
       if (!wasReady) failed(new Error(how))
       // One that has never been ready is not started again: whoever wanted it is told why.
