@@ -19,8 +19,8 @@ const STALLED_CHECK_MS = 1_500
 /** Processes may die in the middle of a job as often as they like: the job is not to blame. */
 const MAX_STALLED = 1_000_000
 /**
- * From one pass over a group to the next. Rows gather meanwhile: a statement of 100 rows costs PostgreSQL half as much
- * again a row as one of 400, and a pass over the outboxes of a group costs the same however little it finds.
+ * From one pass over a group to the next. Rows gather meanwhile: a row in a statement of 100 costs PostgreSQL a fifth
+ * more than in one of 400, and a pass over the outboxes of a group costs the same however little it finds.
  */
 const PASS_MS = 400
 const FIRST_WAIT_MS = 200

@@ -6,7 +6,7 @@
  * - `m`: what happened, JSON
  * - `s`: the public state after it, JSON; empty where the session ended by it
  *
- * `m` and `s` are handed to PostgreSQL as they are, byte for byte: this side never decodes them. What is checked here
+ * All three are handed to PostgreSQL as they are, byte for byte; `m` and `s` are not even decoded here. What is checked
  * is only what PostgreSQL could not file under a key, and that the texts are one line each, as all JSON text of ours
  * is: they are sent as lines.
  */
@@ -22,12 +22,12 @@ export interface OutboxEntry {
 export interface AuditRow {
   readonly partition: number
   readonly streamId: string
+  /** `h` as it is. */
+  readonly header: Buffer
   readonly sessionId: string
   readonly epoch: string
   readonly version: string
   readonly commitId: string
-  /** `-`: none. */
-  readonly previousCommitId: string
   /** Redis time of the commit in milliseconds, decimal text. */
   readonly timeMs: string
   readonly kind: string
@@ -70,17 +70,17 @@ const LINE_FEED = 10
 export function parseEntry({ partition, streamId, fields }: OutboxEntry): ParsedEntry {
   const [h, header, m, audit, s, state] = fields
   const isWhole = isName(h, 'h') && isName(m, 'm') && isName(s, 's')
-  const found = isWhole && header !== undefined ? HEADER.exec(header.toString('latin1')) : null
-  if (found === null || !areShort(found) || !isText(audit) || !isLine(state))
+  const found = isWhole ? HEADER.exec(header?.toString('latin1') ?? '') : null
+  if (header === undefined || found === null || !areShort(found) || !isText(audit) || !isLine(state))
     return { kind: 'reject', partition, streamId, reason: problemOf(fields) }
   const row: AuditRow = {
     partition,
     streamId,
+    header,
     sessionId: found[1] ?? '',
     epoch: found[2] ?? '',
     version: found[3] ?? '',
     commitId: found[4] ?? '',
-    previousCommitId: found[5] ?? '',
     timeMs: found[6] ?? '',
     kind: found[7] ?? '',
     audit,

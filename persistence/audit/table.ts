@@ -7,24 +7,23 @@ import type { AuditRow } from './entry.ts'
 import { codeOf } from './failure.ts'
 
 /**
- * One plan for any number of rows. Everything goes as lines of one text a column: as elements of an array every quote
- * in them would be escaped here and unescaped there. The session's row takes the newest position.
+ * One plan for any number of rows. Fields go as they are in the outbox, as lines of three texts: as elements of arrays
+ * every quote in them would be escaped here and unescaped there. The session's row takes the newest position.
  */
 const BATCH = `
   with batch as materialized (
-    select session_id, epoch, version, commit_id, previous_commit_id, kind, audit::jsonb as audit,
-           state::jsonb as state, is_head, last_state::jsonb as last_state,
-           date '1970-01-01' + (time_ms / 86400000)::integer as day,
-           timestamptz 'epoch' + time_ms * interval '1 ms' as committed_at,
-           timestamptz 'epoch' + created_ms * interval '1 ms' as created_at
-      from unnest(string_to_array($1, E'\\n'), string_to_array($2, E'\\n')::bigint[],
-                  string_to_array($3, E'\\n')::bigint[], string_to_array($4, E'\\n'),
-                  string_to_array($5, E'\\n', '-'), string_to_array($6, E'\\n')::bigint[],
-                  string_to_array($7, E'\\n'), string_to_array($8, E'\\n'), string_to_array($9, E'\\n', ''),
-                  string_to_array($10, E'\\n')::boolean[], string_to_array($11, E'\\n', ''),
-                  string_to_array($12, E'\\n', '')::bigint[])
-        as entry (session_id, epoch, version, commit_id, previous_commit_id, time_ms, kind,
-                  audit, state, is_head, last_state, created_ms)
+    select word[1] as session_id, word[2]::bigint as epoch, word[3]::bigint as version, word[4] as commit_id,
+           nullif(word[5], '-') as previous_commit_id, word[7] as kind, audit::jsonb as audit,
+           nullif(state, '')::jsonb as state, is_head, nullif(last_state, '')::jsonb as last_state,
+           date '1970-01-01' + (word[6]::bigint / 86400000)::integer as day,
+           timestamptz 'epoch' + word[6]::bigint * interval '1 ms' as committed_at,
+           timestamptz 'epoch' + nullif(created_ms, '')::bigint * interval '1 ms' as created_at
+      from (select string_to_array(header, ' ') as word, audit, state, head = 't' as is_head, last_state, created_ms
+              from rows from (string_to_table($1, E'\\n'), string_to_table($2, E'\\n'), string_to_table($3, E'\\n'),
+                              string_to_table($4, E'\\n'), string_to_table($5, E'\\n'), string_to_table($6, E'\\n'))
+                as line (header, audit, state, head, last_state, created_ms)
+            -- A fence: each line is taken apart once, not once for each of its words.
+            offset 0) as entry
   ), heads as (
     insert into troupe_sessions as old
       (session_id, machine, machine_version, epoch, version, commit_id, status, value, context, tags, output,
@@ -92,7 +91,6 @@ export async function insertRows(pool: pg.Pool, rows: readonly AuditRow[]): Prom
 
 /** The parameters of the statement: a text a column, a line a row. */
 function columnsOf(rows: readonly AuditRow[]): (string | Buffer)[] {
-  const lines = (pick: (row: AuditRow) => string): string => rows.map(pick).join('\n')
   const isHead = new Array<string>(rows.length).fill('f')
   const lastState = new Array<string>(rows.length).fill('')
   const created = new Array<string>(rows.length).fill('')
@@ -103,13 +101,7 @@ function columnsOf(rows: readonly AuditRow[]): (string | Buffer)[] {
     if (head.row.state.length === 0) lastState[head.index] = head.state?.toString() ?? ''
   }
   return [
-    lines((row) => row.sessionId),
-    lines((row) => row.epoch),
-    lines((row) => row.version),
-    lines((row) => row.commitId),
-    lines((row) => row.previousCommitId),
-    lines((row) => row.timeMs),
-    lines((row) => row.kind),
+    byteLines(rows, (row) => row.header),
     byteLines(rows, (row) => row.audit),
     byteLines(rows, (row) => row.state),
     isHead.join('\n'),
