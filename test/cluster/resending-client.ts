@@ -19,6 +19,7 @@ interface Pending {
 }
 
 const RECONNECT_MS = 50
+const HANDSHAKE_MS = 3000
 const RESEND_MS = 100
 
 export class ResendingClient {
@@ -61,7 +62,8 @@ export class ResendingClient {
 
   #connect(): void {
     if (this.#isClosed) return
-    const socket = new WebSocket(this.#url)
+    // A connection that was being handed to a process as that was killed is never answered, and never closed.
+    const socket = new WebSocket(this.#url, { handshakeTimeout: HANDSHAKE_MS })
     this.#socket = socket
     socket.on('error', () => undefined)
     socket.on('open', () => {
