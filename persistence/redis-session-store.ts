@@ -1,5 +1,6 @@
 /** Sessions in Redis: the store port on one server. */
 import { performance } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import { messageOf } from '../actors/errors.ts'
 import { encodeBroadcast } from '../actors/feed-message.ts'
@@ -84,6 +85,17 @@ export class RedisSessionStore implements SessionStore {
 
   isReady(): boolean {
     return this.#commits.status === 'ready' && this.#reads.status === 'ready'
+  }
+
+  /** Whether Redis answers on both connections within `timeoutMs`: an open one may lead to a server that hangs. */
+  async answers(timeoutMs: number): Promise<boolean> {
+    const pings = Promise.all([this.#commits.ping(), this.#reads.ping()]).then(
+      () => true,
+      () => false,
+    )
+    const silence = new AbortController()
+    const late = sleep(timeoutMs, false, { signal: silence.signal }).catch(() => false)
+    return Promise.race([pings, late]).finally(() => silence.abort())
   }
 
   async execute(entries: readonly StoreEntry[]): Promise<StoreOutcome[]> {

@@ -2,6 +2,7 @@
 import type { SessionDefinition } from '../actors/define-session.ts'
 import { messageOf } from '../actors/errors.ts'
 import type { Logger } from '../actors/ports.ts'
+import { checkRedis } from '../persistence/probe-redis.ts'
 import { Registry } from '../actors/registry.ts'
 import { createLogger } from './logging.ts'
 import { completeOptions } from './options.ts'
@@ -56,5 +57,12 @@ export async function createRuntime({ definitions, logger, ...given }: RuntimeCo
       throw new Error(`definitions[${index}]: ${messageOf(error)}`, { cause: error })
     }
   })
+  await checkRedis(redisUrl)
+  if (options.databaseUrl === null) {
+    log.warn(
+      {},
+      'no databaseUrl is given: transitions wait in Redis until a process that has one writes them',
+    )
+  }
   return Runtime.start({ options: { ...options, redisUrl }, registry, log })
 }

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { defaultText, environmentName, flagName, optionNames, optionTable } from './option-table.ts'
 import type { OptionName, Options } from './option-table.ts'
@@ -18,7 +19,7 @@ export class OptionsError extends Error {
 
 export interface ParsedOptions {
   readonly options: Options
-  /** Definition files and folders, as given. */
+  /** Definition files and folders, absolute. */
   readonly files: string[]
   /** The text to print instead of doing anything, when `--help` was given. */
   readonly help: string | null
@@ -35,7 +36,9 @@ export function parseOptions(
   argv: readonly string[] = process.argv.slice(2),
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): ParsedOptions {
-  const { flags, files, help, problems } = readArguments(argv)
+  const { flags, paths, help, problems } = readArguments(argv)
+  // npm runs scripts in the package's folder, and tells in INIT_CWD where its caller stood.
+  const files = paths.map((path) => resolve(env['INIT_CWD'] ?? '.', path))
   const given: Given[] = []
   for (const name of optionNames) {
     const variable = environmentName(name)
@@ -100,7 +103,7 @@ function assemble(given: readonly Given[], problems: string[]): Options {
 
 function readArguments(argv: readonly string[]) {
   const flags = new Map<OptionName, string>()
-  const files: string[] = []
+  const paths: string[] = []
   const problems: string[] = []
   let help = false
   const byFlag = new Map(optionNames.map((name) => [flagName(name).slice(2), name]))
@@ -113,7 +116,7 @@ function readArguments(argv: readonly string[]) {
     tokens: true,
   })
   for (const token of tokens) {
-    if (token.kind === 'positional') files.push(token.value)
+    if (token.kind === 'positional') paths.push(token.value)
     if (token.kind !== 'option') continue
     const name = byFlag.get(token.name)
     if (token.name === 'help' || token.name === 'h') help = true
@@ -124,7 +127,7 @@ function readArguments(argv: readonly string[]) {
         `${token.rawName}: the value is missing; write ${token.rawName}=… with ${optionTable[name].allowed}.`,
       )
   }
-  return { flags, files, problems, help }
+  return { flags, paths, problems, help }
 }
 
 function unknownFlag(flag: string, names: readonly string[]): string {

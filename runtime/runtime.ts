@@ -26,6 +26,8 @@ import { CallbackSubscriber } from './notices.ts'
 import type { SessionNotice } from './notices.ts'
 import type { Options } from './options.ts'
 
+const HEALTH_TIMEOUT_MS = 1000
+
 /** What a caller of the TypeScript API is to the host: nobody in particular, on no connection. */
 const CALLER: Caller = { principal: null, origin: null }
 
@@ -278,8 +280,9 @@ export class Runtime {
     return gateway
   }
 
-  health(): RuntimeHealth {
-    const redis = this.#store.isReady() ? 'ready' : 'unreachable'
+  /** How this process does; asks Redis, and waits at most a second for its answer. */
+  async health(): Promise<RuntimeHealth> {
+    const redis = (await this.#store.answers(HEALTH_TIMEOUT_MS)) ? 'ready' : 'unreachable'
     return {
       ok: redis === 'ready' && this.#closing === null,
       node: this.#store.node,

@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { lastLine, runCommand } from './command.ts'
 
 /**
@@ -10,7 +10,8 @@ import { lastLine, runCommand } from './command.ts'
  * @throws Error with apt's complaint.
  */
 export async function fetchDebianPackages(names: readonly string[], into: string): Promise<void> {
-  const work = `${into}.apt`
+  // apt takes a relative folder to lie in its own root.
+  const work = resolve(`${into}.apt`)
   const apt = (args: string[], timeoutMs: number) =>
     runCommand('apt-get', [...aptSettings(work), ...args], { cwd: join(work, 'packages'), timeoutMs })
   try {

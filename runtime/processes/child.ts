@@ -1,4 +1,5 @@
 /** The frame of a supervised process: wait for the start, run, leave when told or when the primary is gone. */
+import cluster from 'node:cluster'
 import { messageOf } from '../../actors/errors.ts'
 import type { Logger } from '../../actors/ports.ts'
 import { createLogger } from '../logging.ts'
@@ -34,6 +35,8 @@ export function runChild(start: (message: Start, log: Logger) => Promise<Role>):
   process.on('SIGINT', () => undefined)
   process.on('SIGHUP', () => undefined)
   process.on('SIGTERM', () => void leave())
+  // node:cluster ends a worker whose primary is gone at once, unless it is leaving on purpose: it is to drain.
+  if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true
   process.on('disconnect', () => void leave())
   process.on('message', (message: ToProcess) => {
     switch (message.type) {

@@ -99,6 +99,7 @@ export class Primary {
   #worker(index: number): Supervised {
     return this.#supervise(`worker-${index + 1}`, () => {
       const worker = cluster.fork()
+      closeUnanswered(worker.process)
       return handleOf(worker.process, (message) => worker.send(message))
     })
   }
@@ -154,4 +155,26 @@ function handleOf(child: ChildProcess, send: (message: ToProcess) => void): Proc
     onMessage: (listener) => void child.on('message', (message) => listener(message as FromProcess)),
     onExit: (listener) => void child.on('exit', listener),
   }
+}
+
+/**
+ * The connection that a worker had been handed when it died, and that it had not answered for: node:cluster would keep it
+ * open for good, and its client waiting. Closed, the client connects again. (With `SCHED_NONE` workers accept by
+ * themselves, but then one of two idle workers was seen to take up to five times as many connections as the other.)
+ */
+function closeUnanswered(child: ChildProcess): void {
+  const handed = new Map<number, Closable>()
+  const send = child.send.bind(child) as (message: unknown, handle?: Closable, ...rest: unknown[]) => boolean
+  child.send = ((message: { act?: string; seq?: number }, handle?: Closable, ...rest: unknown[]) => {
+    if (message.act === 'newconn' && handle !== undefined) handed.set(message.seq ?? 0, handle)
+    return send(message, handle, ...rest)
+  }) as typeof child.send
+  child.on('internalMessage', ({ ack }: { ack?: number }) => void handed.delete(ack ?? -1))
+  child.on('exit', () => {
+    for (const handle of handed.values()) handle.close()
+  })
+}
+
+interface Closable {
+  close(): void
 }

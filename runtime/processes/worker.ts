@@ -10,6 +10,8 @@ import { loadDefinitions } from '../definitions/load-definitions.ts'
 import { Runtime } from '../runtime.ts'
 import { runChild } from './child.ts'
 
+const AUDIT_SILENT_MS = 5000
+
 runChild(async ({ options, files }, log) => {
   const registry = new Registry((details, message) => log.info(details, message))
   for (const definition of builtinDefinitions) registry.register(definition)
@@ -18,8 +20,13 @@ runChild(async ({ options, files }, log) => {
   const runtime = await Runtime.start({ options: { ...options, audit: false }, registry, log })
 
   let audit: AuditHealth | null = null
+  let heardAt = 0
   const server = createServer((request, response) => {
-    const health = () => ({ ...runtime.health(), audit, machines: registry.names() })
+    const health = async () => ({
+      ...(await runtime.health()),
+      audit: audit === null ? null : asOfNow(audit, performance.now() - heardAt),
+      machines: registry.names(),
+    })
     void handleHttp(request, response, { health })
   })
   runtime.attach(server)
@@ -36,10 +43,19 @@ runChild(async ({ options, files }, log) => {
       server.closeAllConnections()
     },
     heard(message) {
-      if (message.type === 'audit') audit = message.health
+      if (message.type !== 'audit') return
+      audit = message.health
+      heardAt = performance.now()
     },
   }
 })
+
+/** The audit process reports every second: what it said long ago need not be true any more. */
+function asOfNow(health: AuditHealth, silentMs: number): AuditHealth {
+  if (silentMs < AUDIT_SILENT_MS || health.status === 'degraded') return health
+  const reason = `the audit process has not reported for ${Math.round(silentMs / 1000)} s`
+  return { ...health, status: 'degraded', reason }
+}
 
 function listen(server: Server, port: number, host: string): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -62,12 +62,15 @@ describe('a cluster that is told to leave', () => {
     }
   })
 
-  it('LC1 a primary killed with -9 takes its processes with it', async () => {
+  it('LC1 LC2 the processes of a primary killed with -9 drain and leave', async () => {
     const cluster = await Cluster.start(servers())
     const pids = [...cluster.pids('worker.js'), ...cluster.pids('audit.js')]
     expect(pids).toHaveLength(3)
+    const client = await connect(cluster.url)
+    const closed = new Promise<number>((resolve) => client.on('close', resolve))
     await cluster.stop('SIGKILL')
     await until(() => pids.every((pid) => !isAlive(pid)))
+    expect(await closed, 'drained, not cut off').toSatisfy((code: number) => code >= 4000 && code <= 4499)
     await cluster.dropDatabase()
   })
 })

@@ -24,7 +24,7 @@ export interface Prepared {
 }
 
 interface Method<M extends MethodName> {
-  readonly order: OrderKind
+  readonly order: OrderKind | ((params: Params<M>) => OrderKind)
   readonly lane: (params: Params<M>) => string | null
   /** Answers `call` now or later, once. */
   readonly run: (context: MethodContext, params: Params<M>, call: Call) => void
@@ -34,7 +34,8 @@ const ofSession = (params: { readonly id: SessionId }): string => params.id
 
 const table: { readonly [M in MethodName]: Method<M> } = {
   createSession: {
-    order: 'write',
+    // Who subscribes must not miss what the next request brings about.
+    order: ({ subscribe }) => (subscribe === true ? 'alone' : 'write'),
     lane: (params) => params.id ?? null,
     run({ service, fanOut }, params, call) {
       const { subscribe, ...request } = params
@@ -227,7 +228,7 @@ function prepareMethod<M extends MethodName>(
   const valid = parsed.data as Params<M>
   return {
     lane: method.lane(valid),
-    order: method.order,
+    order: typeof method.order === 'string' ? method.order : method.order(valid),
     start: () => {
       try {
         method.run(context, valid, call)

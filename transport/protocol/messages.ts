@@ -114,7 +114,9 @@ export const methods = {
       .extend({
         outcome: z
           .enum(['committed', 'unchanged', 'duplicate'])
-          .describe('`unchanged`: the state handles no such event; `duplicate`: the key was applied before.'),
+          .describe(
+            '`unchanged`: the state handles no such event, or a guard said no; `duplicate`: the key was applied before.',
+          ),
         applied: version.optional().describe('The version that this very event made; absent when unchanged.'),
       })
       .describe('The newest state known, at or after `applied`.'),
