@@ -36,6 +36,11 @@ describe('options', () => {
     expect(options.allowedOrigins).toEqual(['https://a.example', 'http://b.example:81'])
   })
 
+  it('take paths of definitions from where npm was called, not from the folder in which it runs scripts', () => {
+    expect(parseOptions(['a.ts', '/b'], { INIT_CWD: '/somewhere' }).files).toEqual(['/somewhere/a.ts', '/b'])
+    expect(parseOptions(['a.ts'], {}).files).toEqual([join(process.cwd(), 'a.ts')])
+  })
+
   it('take an empty environment variable for not set', () => {
     expect(parseOptions([], { PORT: '', REDIS_URL: '' }).options).toMatchObject({
       port: 7400,
@@ -46,7 +51,7 @@ describe('options', () => {
   it('leave positional arguments as files, wherever they stand', () => {
     const { options, files } = parseOptions(['a.ts', '--port', '0', 'b', '--', '--c.ts'], {})
     expect(options.port).toBe(0)
-    expect(files).toEqual(['a.ts', 'b', '--c.ts'])
+    expect(files).toEqual(['a.ts', 'b', '--c.ts'].map((file) => join(process.cwd(), file)))
   })
 
   it('tell all that is wrong at once, with the allowed values', () => {

@@ -48,6 +48,15 @@ describe('the methods', () => {
     }
   })
 
+  it('subscribes with the creation before the next request takes effect, so that none of its emitted events is missed', async () => {
+    const client = await rig.connect()
+    const created = client.call('createSession', { machine: 'counter', id: 'a', subscribe: true })
+    const updated = client.call('updateSession', { id: 'a', event: { type: 'ADD' } })
+    expect((await created).result).toMatchObject({ created: true, version: 1 })
+    expect((await updated).result).toMatchObject({ applied: 2 })
+    expect(rig.service.calls).toEqual(['create a', 'read a', 'update a ADD'])
+  })
+
   it('carries an update in the reply of whoever caused it, and as a notification to the others', async () => {
     const [writer, reader] = [await rig.connect(), await rig.connect()]
     await writer.call('createSession', { machine: 'counter', id: 'a', subscribe: true })
