@@ -23,6 +23,14 @@ export interface SessionConfig<M extends AnyStateMachine> {
   readonly view?: (snapshot: SnapshotFrom<M>, principal: Principal | null) => unknown
 }
 
+/** No lifetime and no timer is longer: a hundred years, in ms. */
+export const LONGEST_MS = 100 * 365 * 86_400_000
+
+/** Whether a lifetime can be used: a positive whole number of ms, or `null` for no limit. */
+export function isLifetime(ms: unknown): ms is number | null {
+  return ms === null || (Number.isSafeInteger(ms) && (ms as number) > 0 && (ms as number) <= LONGEST_MS)
+}
+
 /** A definition as the runtime holds it; made by {@link defineSession}. */
 export interface SessionDefinition<M extends AnyStateMachine = AnyStateMachine> extends SessionConfig<M> {
   readonly kind: 'troupe.session'

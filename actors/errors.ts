@@ -147,7 +147,7 @@ export const errorKinds = {
     rpc: -32014,
     http: 503,
     retryable: true,
-    log: 'warn',
+    log: 'debug',
     meaning: 'Redis cannot be reached or refuses writes. Surely not applied.',
   },
   draining: {

@@ -4,28 +4,22 @@
  * Invariants kept here: a plan is pure data (CM6 rests on it); whatever cannot be stored is refused before there is a
  * plan; events of the machine's own kind never come in from outside.
  */
-import { createMachine, getNextTransitions } from 'xstate'
-import type {
-  AnyMachineSnapshot,
-  AnyStateMachine,
-  AnyStateNode,
-  AnyTransitionDefinition,
-  EventObject,
-  ExecutableActionObject,
-} from 'xstate'
+import type { AnyMachineSnapshot, EventObject } from 'xstate'
+import { hasActors } from './actor-logic.ts'
+import { ActorTree } from './actor-tree.ts'
+import { acceptedEvents } from './configuration.ts'
 import type { SessionDefinition } from './define-session.ts'
 import { TroupeError, messageOf } from './errors.ts'
-import type { Effect, Plan } from './plan.ts'
+import { PlainMachine } from './plain-machine.ts'
+import type { Effect, Live, Plan, Timer } from './plan.ts'
 import type { Principal } from './ports.ts'
-import { createCollectingScope } from './scope.ts'
-import type { CollectingScope } from './scope.ts'
 import { encodeView } from './view.ts'
 import type { SessionRecord } from './session.ts'
-import { findUnstorable } from './storable.ts'
+import type { Outcome, Persisted, Stepper } from './stepper.ts'
+import { findUnstorable, hasUnstorableCharacter } from './storable.ts'
+import { NO_TIMERS, nextTimers, outOfReach } from './timers.ts'
 import { validate } from './validate.ts'
 
-/** Microsteps of one macrostep, unless the machine sets its own: an eventless loop must not hang the process. */
-const MAX_MICROSTEPS = 1000
 /** Configurations whose tags and accepted events are remembered. */
 const MAX_CONFIGURATIONS = 10_000
 const NO_INTERNALS = '{}'
@@ -34,6 +28,14 @@ const NO_INTERNALS = '{}'
 interface Step {
   readonly before: AnyMachineSnapshot | null
   readonly event: EventObject | null
+}
+
+type Timers = Pick<Live, 'timers' | 'nextKey'>
+
+/** JSON of a record's third line. */
+interface Internals extends Partial<Timers> {
+  readonly historyValue?: object
+  readonly children?: object
 }
 
 const CREATION: Step = { before: null, event: null }
@@ -45,18 +47,13 @@ function describe({ before, event }: Step): string {
 
 export class Kernel {
   readonly definition: SessionDefinition
-  readonly #machine: AnyStateMachine
-  readonly #scope: CollectingScope
+  readonly #stepper: Stepper
   readonly #configurations = new Map<string, string>()
 
   constructor(definition: SessionDefinition, log: (...parts: unknown[]) => void = () => undefined) {
     this.definition = definition
-    const { machine } = definition
-    this.#machine = createMachine(
-      { ...machine.config, options: { maxIterations: MAX_MICROSTEPS, ...machine.config.options } },
-      machine.implementations,
-    )
-    this.#scope = createCollectingScope(definition.name, log)
+    const { machine, name } = definition
+    this.#stepper = hasActors(machine) ? new ActorTree(machine, log) : new PlainMachine(machine, name, log)
   }
 
   /**
@@ -65,10 +62,11 @@ export class Kernel {
    */
   initial(input: unknown): Plan {
     const checked: unknown = this.definition.input ? validate(this.definition.input, input, 'input') : input
-    this.#scope.collected = []
-    const snapshot = this.#machine.getInitialSnapshot(this.#scope, checked) as AnyMachineSnapshot
-    if (snapshot.status === 'error') throw this.#fault(CREATION, snapshot.error)
-    return this.#plan(CREATION, snapshot)
+    try {
+      return this.#write(CREATION, NO_TIMERS, this.#stepper.initial(checked))
+    } catch (cause) {
+      throw cause instanceof TroupeError ? cause : this.#fault(CREATION, cause)
+    }
   }
 
   /**
@@ -92,31 +90,51 @@ export class Kernel {
    * @returns `null` if the event changes nothing and asks for nothing: there is nothing to commit
    * @throws TroupeError `session_ended` if the machine is at its end, `internal` if it throws
    */
-  transition(snapshot: AnyMachineSnapshot, event: EventObject): Plan | null {
+  transition(live: Live, event: EventObject): Plan | null {
+    const { snapshot } = live
     if (snapshot.status !== 'active')
       throw new TroupeError('session_ended', 'the session has ended and takes no more events')
-    this.#scope.collected = []
-    const step: Step = { before: snapshot, event }
-    let next: AnyMachineSnapshot
-    try {
-      next = this.#machine.transition(snapshot, event, this.#scope) as AnyMachineSnapshot
-    } catch (cause) {
-      throw this.#fault(step, cause)
-    }
-    if (next === snapshot && this.#scope.collected.length === 0) return null
-    return this.#plan(step, next)
+    return this.#step(live, live, [], event, false)
   }
 
-  /** The live snapshot of a record. @throws TroupeError `internal` if the machine no longer knows its state */
-  restore(record: SessionRecord): AnyMachineSnapshot {
+  /**
+   * The event of a timer, for the actor that it is meant for.
+   * @returns `null` if no such timer is armed any more
+   * @throws TroupeError `internal` if the machine throws
+   */
+  fire(live: Live, key: number): { plan: Plan; timer: Timer } | null {
+    const timer = live.timers.find((each) => each.key === key)
+    if (timer === undefined || live.snapshot.status !== 'active') return null
+    const others = live.timers.filter((each) => each !== timer)
+    const before = { timers: outOfReach(others, timer.source, timer.id), nextKey: live.nextKey }
+    // The timer is no longer there: something is to be stored, whatever the machine makes of the event.
+    const plan = this.#step(live, before, timer.target, timer.event, true)
+    return plan && { plan, timer }
+  }
+
+  /** The same state without a timer whose event the machine fails at. */
+  drop(live: Live, key: number): Plan {
+    const { snapshot, root, nextKey } = live
+    const timers = { timers: live.timers.filter((each) => each.key !== key), nextKey }
+    const unchanged = { requests: [], isChanged: true, pathOf: () => null, isKept: () => true }
+    return this.#write({ before: snapshot, event: null }, timers, { snapshot, root, ...unchanged })
+  }
+
+  /** The actors of a record. @throws TroupeError `internal` if the machine no longer knows its state */
+  restore(record: SessionRecord): Live {
     try {
+      const { timers, nextKey, ...internals } = JSON.parse(record.internals) as Internals
       const persisted: unknown = {
         children: {},
         historyValue: {},
-        ...(JSON.parse(record.internals) as object),
+        ...internals,
         ...(JSON.parse(record.state) as object),
       }
-      return this.#machine.restoreSnapshot(persisted as never, this.#scope) as AnyMachineSnapshot
+      return {
+        ...this.#stepper.restore(persisted as object),
+        timers: timers ?? NO_TIMERS.timers,
+        nextKey: nextKey ?? NO_TIMERS.nextKey,
+      }
     } catch (cause) {
       throw this.#fault(`restoring session ${record.id} at version ${record.version}`, cause)
     }
@@ -132,60 +150,61 @@ export class Kernel {
     const { view } = this.definition
     if (view === undefined) return encodeView(record)
     try {
-      return encodeView(record, { context: view(this.restore(record) as never, principal) })
+      return encodeView(record, { context: view(this.restore(record).snapshot as never, principal) })
     } catch (cause) {
       throw this.#fault('computing a view', cause)
     }
   }
 
-  #plan(step: Step, snapshot: AnyMachineSnapshot): Plan {
+  #step(
+    live: Live,
+    timers: Timers,
+    path: readonly string[],
+    event: EventObject,
+    isKept: boolean,
+  ): Plan | null {
+    const step: Step = { before: live.snapshot, event }
     try {
-      return this.#write(step, snapshot)
+      const outcome = this.#stepper.step(live, path, event)
+      return outcome.isChanged || isKept ? this.#write(step, timers, outcome) : null
     } catch (cause) {
-      // What is nested too deeply for JSON, or has a getter that throws.
+      // Also what is nested too deeply for JSON, or has a getter that throws.
       throw cause instanceof TroupeError ? cause : this.#fault(step, cause)
     }
   }
 
-  #write(step: Step, snapshot: AnyMachineSnapshot): Plan {
+  #write(step: Step, before: Timers, outcome: Outcome): Plan {
+    const { snapshot, root, requests } = outcome
     const emitted: string[] = []
     const effects: Effect[] = []
-    for (const action of this.#scope.collected) this.#sort(action, emitted, effects, step)
-    if (Object.keys(snapshot.children as object).length > 0) throw this.#unsupported('spawns an actor', step)
-    this.#checkStorable(snapshot.context, 'the context', '', step)
+    for (const { action } of requests) {
+      if (action.type === 'xstate.emit') {
+        const { event } = action.params as { event: unknown }
+        this.#checkStorable(event, 'an emitted event', '', step)
+        emitted.push(JSON.stringify(event))
+      } else if (!action.type.startsWith('xstate.') || action.type === 'xstate.log') {
+        if (action.exec !== undefined) effects.push({ kind: 'action', action })
+      }
+    }
+    const status = snapshot.status === 'stopped' ? 'done' : snapshot.status
+    const { timers, nextKey } = status === 'active' ? nextTimers(before, outcome) : NO_TIMERS
+    const persisted = this.#stepper.persist(snapshot)
+    this.#checkStorable(persisted.context, 'the context', '', step)
     if (snapshot.output !== undefined) this.#checkStorable(snapshot.output, 'the output', 'output', step)
     const value = JSON.stringify(snapshot.value)
     const output = snapshot.output === undefined ? '' : `,"output":${JSON.stringify(snapshot.output)}`
-    const status = snapshot.status === 'stopped' ? 'done' : snapshot.status
+    const state = `{"status":"${status}","value":${value},"context":${JSON.stringify(persisted.context)}${this.#ofConfiguration(value, snapshot)}${output}}`
+    if (hasUnstorableCharacter(state)) {
+      throw this.#fault(step, new Error('the context or output holds a NUL or half of a surrogate pair'))
+    }
     return {
-      snapshot,
+      live: { snapshot, root, timers, nextKey },
       status,
-      state: `{"status":"${status}","value":${value},"context":${JSON.stringify(snapshot.context)}${this.#ofConfiguration(value, snapshot)}${output}}`,
-      internals: this.#internals(snapshot),
+      state,
+      internals: this.#internals(persisted, { timers, nextKey }, step),
       from: step.before === null ? null : JSON.stringify(step.before.value),
       emitted,
       effects,
-    }
-  }
-
-  #sort(action: ExecutableActionObject, emitted: string[], effects: Effect[], step: Step): void {
-    const params = action.params as { delay?: number; event?: unknown } | undefined
-    switch (action.type) {
-      case 'xstate.raise':
-        // An undelayed one was consumed within the macrostep.
-        if (params?.delay !== undefined) throw this.#unsupported('raises a delayed event', step)
-        return
-      case 'xstate.emit':
-        this.#checkStorable(params?.event, 'an emitted event', '', step)
-        emitted.push(JSON.stringify(params?.event))
-        return
-      case 'xstate.sendTo':
-      case 'xstate.cancel':
-      case 'xstate.spawnChild':
-      case 'xstate.stopChild':
-        throw this.#unsupported(`uses ${action.type.slice('xstate.'.length)}`, step)
-      default:
-        if (action.exec !== undefined) effects.push({ kind: 'action', action })
     }
   }
 
@@ -207,12 +226,15 @@ export class Kernel {
     return text
   }
 
-  #internals(snapshot: AnyMachineSnapshot): string {
-    if (Object.keys(snapshot.historyValue).length === 0) return NO_INTERNALS
-    const { historyValue } = this.#machine.getPersistedSnapshot(snapshot) as unknown as {
-      historyValue: unknown
-    }
-    return JSON.stringify({ historyValue })
+  #internals({ historyValue, children }: Persisted, { timers, nextKey }: Timers, step: Step): string {
+    if (nextKey === NO_TIMERS.nextKey && isEmpty(historyValue) && isEmpty(children)) return NO_INTERNALS
+    this.#checkStorable(children, 'an actor', 'children', step)
+    for (const { event } of timers) this.#checkStorable(event, 'a delayed event', event.type, step)
+    return JSON.stringify({
+      ...(isEmpty(historyValue) ? {} : { historyValue }),
+      ...(isEmpty(children) ? {} : { children }),
+      ...(nextKey === NO_TIMERS.nextKey ? {} : { timers, nextKey }),
+    })
   }
 
   #fault(at: Step | string, cause: unknown): TroupeError {
@@ -224,37 +246,9 @@ export class Kernel {
       { cause },
     )
   }
-
-  #unsupported(what: string, step: Step): TroupeError {
-    return this.#fault(
-      step,
-      new Error(`it ${what}; timers, invocations and child actors are not available yet`),
-    )
-  }
 }
 
-/** Event types that the configuration has transitions for, without asking guards; wildcards as written. */
-function acceptedEvents(snapshot: AnyMachineSnapshot): string[] {
-  const types = new Set<string>()
-  const transitions = getNextTransitions(snapshot)
-  // `on: { EVENT: {} }` does nothing, and keeps the event from the states around: XState's way to forbid it.
-  const forbidding = transitions.filter((one) => isInert(one) && one.guard === undefined)
-  for (const transition of transitions) {
-    const type = transition.eventType as string
-    const { source } = transition
-    if (type === '' || isInert(transition) || type.startsWith('xstate.') || type.startsWith('@xstate.'))
-      continue
-    if (!forbidding.some(({ eventType, source: node }) => eventType === type && isInside(node, source)))
-      types.add(type)
-  }
-  return [...types]
-}
-
-function isInert({ target, actions, reenter }: AnyTransitionDefinition): boolean {
-  return target === undefined && actions.length === 0 && !reenter
-}
-
-function isInside(node: AnyStateNode, around: AnyStateNode): boolean {
-  for (let at = node.parent; at !== undefined; at = at.parent) if (at === around) return true
-  return false
+function isEmpty(object: object): boolean {
+  for (const _ in object) return false
+  return true
 }

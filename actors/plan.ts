@@ -1,20 +1,49 @@
-/** What the kernel computes: the next snapshot, and everything to be done about it, as data. */
-import type { AnyMachineSnapshot, ExecutableActionObject } from 'xstate'
+/** What the kernel computes: the next state of the actors, and everything to be done about it, as data. */
+import type { AnyActorRef, AnyMachineSnapshot, EventObject, ExecutableActionObject } from 'xstate'
 import type { SessionStatus } from './session.ts'
 
-/** Something to do once the commit has won. Timers, invocations and children will be further kinds. */
+export type { AnyMachineSnapshot }
+
+/** Which actor of a session's tree: the ids from the machine's child downwards; empty: the machine itself. */
+export type ActorPath = readonly string[]
+
+/** An event that is to be sent later. When, is decided by the commit that arms it, on Redis' clock. */
+export interface Timer {
+  /** Unique in the session's life: a timer that was cancelled and armed again is another one. */
+  readonly key: number
+  /** Whose it is: it is cancelled when this actor stops. */
+  readonly source: ActorPath
+  readonly target: ActorPath
+  /** What `cancel` calls it. */
+  readonly id: string | null
+  /** Whether `cancel` still reaches it, see `outOfReach`. */
+  readonly isReachable: boolean
+  readonly event: EventObject
+  /** From the commit that armed it, in whole ms. */
+  readonly delayMs: number
+}
+
+/** A session's actors as a process holds them in memory, together with what XState does not hold. */
+export interface Live {
+  readonly snapshot: AnyMachineSnapshot
+  /** The running actors of a machine that has any. They move on in place: who computes a step has used them up. */
+  readonly root: AnyActorRef | null
+  readonly timers: readonly Timer[]
+  /** Number of the next timer. */
+  readonly nextKey: number
+}
+
+/** Something to do once the commit has won. */
 interface RunAction {
   readonly kind: 'action'
   readonly action: ExecutableActionObject
 }
 
-export type { AnyMachineSnapshot }
-
 export type Effect = RunAction
 
 /** One macrostep, computed and not yet committed. */
 export interface Plan {
-  readonly snapshot: AnyMachineSnapshot
+  readonly live: Live
   readonly status: SessionStatus
   /** JSON texts of the record, see actors/record-text.ts. */
   readonly state: string

@@ -36,7 +36,7 @@ export interface CommandKey {
 
 /** One step of a commit: makes one version, one outbox entry. */
 export interface CommittedTransition {
-  readonly kind: 'created' | 'event'
+  readonly kind: 'created' | 'event' | 'timer'
   /** JSON text for the audit, see docs/spec.md (kind, event, from, principal, node, key). */
   readonly audit: string
   /** JSON text of the public state after it. */
@@ -70,6 +70,10 @@ export interface CommitEntry extends EntryBase {
   readonly done: boolean
   readonly transitions: readonly CommittedTransition[]
   readonly internals: string
+  /** Which timers are armed after it, see `encodeTimers`. */
+  readonly timers: string
+  /** The time of the timer that it fires: before, it is `early`. */
+  readonly firesAt: number | null
   /** JSON text: types of the events, for the feed. */
   readonly events: string
   /** Emitted events with the index of their transition, for the feed. */
@@ -101,6 +105,8 @@ export type StoreOutcome =
       readonly time: number
       readonly createdAt: number
       readonly expiresAt: number | null
+      /** With the times that the commit decided on. */
+      readonly timers: string
     }
   /** This commit number was taken before; these are its versions. */
   | {
@@ -133,18 +139,28 @@ export type StoreOutcome =
   | { readonly kind: 'wait'; readonly ms: number }
   /** Nothing was written, and why. `retryable`: the server refuses writes for now (memory full, read-only). */
   | { readonly kind: 'refused'; readonly retryable: boolean; readonly message: string }
-  /** An expiry came before its time: the session lives until `expiresAt` (`null`: for ever). */
-  | { readonly kind: 'early'; readonly expiresAt: number | null }
+  /** An expiry or a timer came before its time, which is this (`null`: never). */
+  | { readonly kind: 'early'; readonly dueMs: number | null }
 
 /** How entries failed when not even one outcome could be had. */
 export class StoreFailure extends Error {
-  /** `not-applied`: surely nothing was written. `unknown`: the reply was lost; ask again with the same numbers. */
-  readonly effect: 'not-applied' | 'unknown'
-  constructor(effect: 'not-applied' | 'unknown', message: string, cause?: unknown) {
+  /**
+   * `not-applied`: surely nothing was written. `unknown`: the reply was lost; ask again with the same numbers.
+   * `failed`: it is not known what was written, and asking again would not tell.
+   */
+  readonly effect: 'not-applied' | 'unknown' | 'failed'
+  constructor(effect: StoreFailure['effect'], message: string, cause?: unknown) {
     super(message, { cause })
     this.name = 'StoreFailure'
     this.effect = effect
   }
+}
+
+/** A session's expiry, or its next timer. */
+export interface Due {
+  readonly kind: 'expiry' | 'timer'
+  readonly id: SessionId
+  readonly dueMs: number
 }
 
 export interface SessionStore {
@@ -161,8 +177,13 @@ export interface SessionStore {
   positions(ids: readonly SessionId[]): Promise<(Position | null)[]>
   /** Publishes to all subscribers of the session on all processes; at most once. @throws StoreFailure */
   broadcast(id: SessionId, message: string): Promise<void>
-  /** Ids in this partition whose expiry entry is due, oldest first. @throws StoreFailure */
-  dueExpiries(partition: number, limit: number): Promise<SessionId[]>
+  /**
+   * What of this partition is due within `horizonMs`, soonest first; nothing while another process looks after it.
+   * @throws StoreFailure
+   */
+  due(partition: number, horizonMs: number, limit: number): Promise<Due[]>
+  /** A lower bound of the store's clock, in ms since 1970. */
+  now(): number
 }
 
 // ── The feed ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,20 +3,21 @@
  * writes at each commit; the other two lines are JSON text and copied untouched. JSON text holds no line feed, so lines
  * need no escaping.
  *
- * Header: `1` (the format), epoch, version, commit id, machine, machine version, created, updated, expires (ms, 0:
- * never), ttl, ttl when done (ms, 0: unlimited), done (0|1), reservation (`<node>:<until>` or `-`), writers
+ * Header: `2` (the format), epoch, version, commit id, machine, machine version, created, updated, expires (ms, 0:
+ * never), ttl, ttl when done (ms, 0: unlimited), done (0|1), reservation (`<node>:<until>` or `-`), timers
+ * (`;<key>:<due>`… or `-`), writers
  * (`;<node>:<commit number>:<first version>:<last version>:<time>:<epoch>`… or `-`).
- * Tombstone, for a while after a session's end: `1t`, epoch, version, commit id, reason, writers; no further lines.
+ * Tombstone, for a while after a session's end: `2t`, epoch, version, commit id, reason, writers; no further lines.
  */
 import type { Position, SessionId, SessionRecord } from './session.ts'
 
 /** Format of records. A record of another format is refused, never guessed at. */
-export const RECORD_FORMAT = 1
+export const RECORD_FORMAT = 2
 
 /** How many characters of a record {@link parsePosition} needs. */
 export const POSITION_LENGTH = 64
 
-const POSITION = /^1t? (\d+) (\d+) /
+const POSITION = /^2t? (\d+) (\d+) /
 
 /** The position of a record or tombstone from its first characters; `null` if they are of neither. */
 export function parsePosition(start: string): Position | null {
@@ -32,6 +33,7 @@ export function parseRecord(id: SessionId, text: string): SessionRecord | null {
   const words = text.slice(0, first).split(' ')
   if (words[0] !== String(RECORD_FORMAT)) return null
   const [, epoch, version, commitId, machine, machineVersion, created, updated, expires, ttl, doneTtl] = words
+  const timers = words[13] ?? '-'
   return {
     id,
     epoch: epoch ?? '',
@@ -44,6 +46,7 @@ export function parseRecord(id: SessionId, text: string): SessionRecord | null {
     expiresAt: Number(expires) || null,
     ttlMs: Number(ttl) || null,
     doneTtlMs: Number(doneTtl) || null,
+    timers,
     state: text.slice(first + 1, second),
     internals: text.slice(second + 1),
   }

@@ -1,10 +1,22 @@
 /** The definitions that a process serves, checked once when they are registered. */
 import type { AnyStateMachine } from 'xstate'
-import { isSessionDefinition } from './define-session.ts'
+import { problemOfMachine } from './check-machine.ts'
+import { isLifetime, isSessionDefinition } from './define-session.ts'
 import type { SessionDefinition } from './define-session.ts'
 import { TroupeError } from './errors.ts'
 import { Kernel } from './kernel.ts'
 
+const MEMBERS = new Set([
+  'name',
+  'version',
+  'machine',
+  'events',
+  'input',
+  'ttlMs',
+  'doneTtlMs',
+  'view',
+  'kind',
+] satisfies (keyof SessionDefinition)[] as string[])
 const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
 
 export class Registry {
@@ -73,8 +85,10 @@ function checkDefinition(candidate: unknown): SessionDefinition {
   if (!isMachine(machine))
     refuse('machine must come from XState 5: createMachine(…) or setup(…).createMachine(…)')
   for (const [option, ms] of Object.entries({ ttlMs, doneTtlMs })) {
-    if (ms !== undefined && ms !== null && !(Number.isSafeInteger(ms) && ms > 0)) {
-      refuse(`${option} must be a positive number of milliseconds, or null for no limit`)
+    if (ms !== undefined && !isLifetime(ms)) {
+      refuse(
+        `${option} must be a positive whole number of milliseconds up to 100 years, or null for no limit`,
+      )
     }
   }
   for (const option of ['events', 'input'] as const) {
@@ -83,8 +97,12 @@ function checkDefinition(candidate: unknown): SessionDefinition {
       refuse(`${option} must be a Standard Schema (zod, valibot, ArkType, …)`)
     }
   }
-  const unsupported = findUnsupported(machine.config)
-  if (unsupported !== null) refuse(unsupported)
+  for (const member of Object.keys(candidate)) {
+    if (!MEMBERS.has(member))
+      refuse(`${member} is no member of a definition; there are: ${[...MEMBERS].join(', ')}`)
+  }
+  const problem = problemOfMachine(machine)
+  if (problem !== null) refuse(problem)
   return candidate
 }
 
@@ -101,20 +119,4 @@ function isMachine(value: unknown): value is AnyStateMachine {
 function hasStandardSchema(value: unknown): boolean {
   const schema = value as { '~standard'?: { validate?: unknown } } | null
   return typeof schema?.['~standard']?.validate === 'function'
-}
-
-interface NodeConfig {
-  readonly after?: unknown
-  readonly invoke?: unknown
-  readonly states?: Readonly<Record<string, NodeConfig>> | undefined
-}
-
-function findUnsupported(node: NodeConfig, path = '(root)'): string | null {
-  if (node.after !== undefined) return `state ${path} has "after"; timers are not available yet`
-  if (node.invoke !== undefined) return `state ${path} has "invoke"; invocations are not available yet`
-  for (const [key, child] of Object.entries(node.states ?? {})) {
-    const found = findUnsupported(child, path === '(root)' ? key : `${path}.${key}`)
-    if (found !== null) return found
-  }
-  return null
 }

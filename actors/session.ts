@@ -38,6 +38,8 @@ export interface SessionRecord extends Position {
   /** Lifetime without a commit while active, and once the machine has ended; `null`: unlimited. */
   readonly ttlMs: number | null
   readonly doneTtlMs: number | null
+  /** When its timers are due, see `encodeTimers`; `-`: it has none. */
+  readonly timers: string
   /** JSON text of the public part: `{"status","value","context","tags","accepts","output"?}`. */
   readonly state: string
   /** JSON text of what else the machine needs to go on (history, children): never shown to clients. */

@@ -51,3 +51,11 @@ function findInObject(value: object, path: string, above: object[]): string | nu
 function at(path: string, what: string): string {
   return `${path === '' ? '(root)' : path}: ${what}`
 }
+
+/** In JSON text: NUL, or half a surrogate pair, after an even number of backslashes. PostgreSQL takes neither. */
+const UNSTORABLE_CHARACTER = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/i
+
+/** Whether JSON text holds a character that the audit could not: NUL, or half of a surrogate pair. */
+export function hasUnstorableCharacter(json: string): boolean {
+  return json.includes('\\u') && UNSTORABLE_CHARACTER.test(json)
+}

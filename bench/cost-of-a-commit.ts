@@ -158,6 +158,8 @@ function entryOf(id: SessionId, base: Position | null, kind: 'created' | 'event'
       },
     ],
     internals: record.internals,
+    timers: '-',
+    firesAt: null,
     events: '["SET_QUANTITY"]',
     emitted: [],
   }

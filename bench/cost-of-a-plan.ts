@@ -8,10 +8,10 @@ import { compareCosts } from './support/cost.ts'
 
 type Snapshot = SnapshotFrom<typeof basketMachine>
 
-const { kernel, snapshot, record } = createBasket()
+const { kernel, live, record } = createBasket()
 const REFUSED = { type: 'SET_QUANTITY', line: 99, quantity: 1 }
 let n = 0
-let planned = snapshot
+let planned = live
 let byHand: Snapshot = basketMachine.getInitialSnapshot(createCollectingScope('bench', () => undefined))
 
 await compareCosts('cost-of-a-plan', 'One event of a basket, up to the texts to store: what does it cost?', [
@@ -25,9 +25,9 @@ await compareCosts('cost-of-a-plan', 'One event of a basket, up to the texts to 
   {
     name: 'kernel.transition()',
     run: () => {
-      planned = kernel.transition(planned, nthEvent(n++))?.snapshot ?? planned
+      planned = kernel.transition(planned, nthEvent(n++))?.live ?? planned
     },
   },
-  { name: 'kernel.transition(), event refused by a guard', run: () => kernel.transition(snapshot, REFUSED) },
+  { name: 'kernel.transition(), event refused by a guard', run: () => kernel.transition(live, REFUSED) },
   { name: 'kernel.restore() of a record', run: () => kernel.restore(record) },
 ])

@@ -40,7 +40,11 @@ const KEY_TTL_MARGIN_MS = 600_000
 function encodeEntry(entry: StoreEntry, partition: number, node: string, args: (string | number)[]): void {
   const number = entry.kind === 'check' ? 0 : entry.number
   const base = entry.kind === 'end' || entry.base === null ? NO_POSITION : entry.base
-  const head = `${entry.kind} ${partition} ${entry.id} ${number} ${entry.reserve ? 1 : 0} ${entry.keys.length} ${base.epoch} ${base.version}`
+  const span =
+    1 +
+    2 * entry.keys.length +
+    (entry.kind === 'check' ? 0 : entry.kind === 'end' ? 2 : 2 + 3 * entry.transitions.length)
+  const head = `${span} ${entry.kind} ${partition} ${entry.id} ${number} ${entry.reserve ? 1 : 0} ${entry.keys.length} ${base.epoch} ${base.version}`
   args.push(entry.kind === 'commit' ? `${head}${commitWords(entry)}` : head)
   for (const { digest, fingerprint } of entry.keys) args.push(digest, fingerprint)
   if (entry.kind === 'end') args.push(entry.reason, entry.audit)
@@ -62,11 +66,13 @@ function commitWords({
   doneTtlMs,
   done,
   transitions,
+  timers,
+  firesAt,
 }: CommitEntry): string {
   const lifetime = (done ? doneTtlMs : ttlMs) ?? 0
   const from = base?.version ?? 0
   const count = transitions.length
-  return ` ${machine} ${machineVersion} ${ttlMs ?? 0} ${doneTtlMs ?? 0} ${done ? 1 : 0} ${lifetime} ${lifetime + KEY_TTL_MARGIN_MS} ${from + 1} ${from + count} ${count}`
+  return ` ${machine} ${machineVersion} ${ttlMs ?? 0} ${doneTtlMs ?? 0} ${done ? 1 : 0} ${lifetime} ${lifetime + KEY_TTL_MARGIN_MS} ${from + 1} ${from + count} ${count} ${timers} ${firesAt ?? '-'}`
 }
 
 /** Everything of the feed message but the record, see `parseFeedMessage`. */

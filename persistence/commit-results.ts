@@ -23,6 +23,7 @@ export function parseOutcome(entry: StoreEntry, reply: Reply): StoreOutcome {
         time: number(2),
         createdAt: number(3),
         expiresAt: number(4) || null,
+        timers: text(5),
       }
     case 'duplicate':
       return {
@@ -61,7 +62,7 @@ export function parseOutcome(entry: StoreEntry, reply: Reply): StoreOutcome {
     case 'wait':
       return { kind, ms: number(0) }
     case 'early':
-      return { kind, expiresAt: number(0) || null }
+      return { kind, dueMs: number(0) || null }
     default:
       return refused(text(0))
   }

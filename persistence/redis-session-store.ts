@@ -6,7 +6,7 @@ import { messageOf } from '../actors/errors.ts'
 import { encodeBroadcast } from '../actors/feed-message.ts'
 import { PARTITIONS, partitionOf } from '../actors/partitions.ts'
 import { StoreFailure } from '../actors/ports.ts'
-import type { Logger, SessionStore, StoreEntry, StoreOutcome } from '../actors/ports.ts'
+import type { Due, Logger, SessionStore, StoreEntry, StoreOutcome } from '../actors/ports.ts'
 import { POSITION_LENGTH, parsePosition, parseRecord } from '../actors/record-text.ts'
 import { compareEpochs, comparePositions } from '../actors/session.ts'
 import type { Epoch, Position, SessionId, SessionRecord } from '../actors/session.ts'
@@ -27,6 +27,9 @@ export interface RedisSessionStoreOptions {
 }
 
 const CONNECT_TIMEOUT_MS = 5000
+const COMPARE_RETRY_MS = 200
+/** A process that died leaves its partitions to others after this. */
+const SWEEP_LEASE_MS = 5000
 
 export class RedisSessionStore implements SessionStore {
   readonly node: string
@@ -39,10 +42,14 @@ export class RedisSessionStore implements SessionStore {
   readonly #reads: Redis
   readonly #commit = new Script('commit')
   readonly #checkHomes = new Script('check-homes')
+  readonly #due = new Script('due')
   #floors: readonly Epoch[] = Array.from({ length: PARTITIONS }, () => '')
-  /** Resolves once the server behind the present connection was compared; `null` while there is none. */
-  #compared: Promise<void> | null = null
+  /** Whether the server behind the present connection was compared, and what resolves when it is. */
   #isCompared = false
+  #comparing: Promise<void> = Promise.resolve()
+  /** The connection on which a comparison is under way. */
+  #comparedOver: unknown = null
+  #wasCompared = false
   /** Redis' clock when it was last told, and our own then. */
   #time = 0
   #toldAt = 0
@@ -58,14 +65,7 @@ export class RedisSessionStore implements SessionStore {
     this.#reads.on('close', () => {
       this.#isCompared = false
     })
-    this.#reads.on('ready', () => {
-      this.#compared = this.#compareServer().catch((error: unknown) => {
-        options.log.warn(
-          { reason: messageOf(error) },
-          'could not compare the Redis server with the one known',
-        )
-      })
-    })
+    this.#reads.on('ready', () => this.#compareAgain())
   }
 
   /** Connects, agrees on the layout. @throws Error that says what is wrong */
@@ -74,8 +74,10 @@ export class RedisSessionStore implements SessionStore {
       whenReady(this.#commits, CONNECT_TIMEOUT_MS),
       whenReady(this.#reads, CONNECT_TIMEOUT_MS),
     ])
-    await agreeOnLayout(this.#commits, this.#keys)
-    await this.#compared
+    await agreeOnLayout(this.#commits, this.#keys).catch((error: unknown) => {
+      throw isCommandFailure(error) ? asFailure(error) : error
+    })
+    await this.#whenCompared()
   }
 
   stop(): void {
@@ -104,12 +106,15 @@ export class RedisSessionStore implements SessionStore {
     const replies = await this.#commit.run(this.#commits, keys, args).catch((error: unknown) => {
       throw asFailure(error)
     })
-    return (replies as [string, ...unknown[]][]).map((reply, index) => {
+    const outcomes = (replies as [string, ...unknown[]][]).map((reply, index) => {
       const entry = entries[index] as StoreEntry
       const outcome = parseOutcome(entry, reply)
       if (outcome.kind === 'committed') this.#tellTime(outcome.time)
+      if (tellsNewFloor(entry, outcome, reply)) this.#isCompared = false
       return outcome
     })
+    if (!this.#isCompared) this.#compareAgain()
+    return outcomes
   }
 
   async read(id: SessionId): Promise<SessionRecord | null> {
@@ -118,7 +123,11 @@ export class RedisSessionStore implements SessionStore {
       throw asFailure(error)
     })
     const record = text === null ? null : parseRecord(id, text)
-    if (record === null || (record.expiresAt !== null && record.expiresAt <= this.#now())) return null
+    if (
+      record === null ||
+      (record.timers === '-' && record.expiresAt !== null && record.expiresAt <= this.now())
+    )
+      return null
     const floor = this.#floors[partitionOf(id)] ?? ''
     return compareEpochs(record.epoch, floor) < 0 ? { ...record, epoch: floor } : record
   }
@@ -157,13 +166,18 @@ export class RedisSessionStore implements SessionStore {
     )
   }
 
-  async dueExpiries(partition: number, limit: number): Promise<SessionId[]> {
-    const members = await this.#reads
-      .zrangebyscore(this.#keys.timers(partition), '-inf', this.#now(), 'LIMIT', 0, limit)
+  async due(partition: number, horizonMs: number, limit: number): Promise<Due[]> {
+    const keys = [this.#keys.home(partition), this.#keys.timers(partition)]
+    const found = (await this.#due
+      .run(this.#reads, keys, [this.node, SWEEP_LEASE_MS, horizonMs, limit])
       .catch((error: unknown) => {
         throw asFailure(error)
-      })
-    return members.map((member) => member.slice(2) as SessionId)
+      })) as string[]
+    return Array.from({ length: found.length / 2 }, (_, index) => {
+      const member = found[2 * index] ?? ''
+      const kind = member.startsWith('t') ? 'timer' : 'expiry'
+      return { kind, id: member.slice(2) as SessionId, dueMs: Number(found[2 * index + 1]) }
+    })
   }
 
   /** Before anything else on a new connection: is it the server that was known, with all its commits? */
@@ -175,20 +189,39 @@ export class RedisSessionStore implements SessionStore {
     ])
     this.#tellTime(Math.floor(Number(time[0]) * 1000 + Number(time[1]) / 1000))
     const raised = (floors as string[]).some((floor, partition) => floor !== this.#floors[partition])
-    const isFirst = this.#compared === null
     this.#floors = floors as string[]
     this.#isCompared = true
-    if (raised && !isFirst) this.onEpochsRaised()
+    if (raised && this.#wasCompared) this.onEpochsRaised()
+    this.#wasCompared = true
+  }
+
+  /** Tries until it is done, or the connection is another: what is read before may be of an epoch that is over. */
+  #compareAgain(): void {
+    const { stream } = this.#reads
+    if (this.#comparedOver === stream) return
+    this.#comparedOver = stream
+    const compare = async (): Promise<void> => {
+      while (!this.#isCompared && this.#reads.status === 'ready' && this.#reads.stream === stream) {
+        try {
+          await this.#compareServer()
+        } catch (error) {
+          this.#options.log.debug({ reason: messageOf(error) }, 'could not compare the Redis server yet')
+          await sleep(COMPARE_RETRY_MS)
+        }
+      }
+      if (this.#comparedOver === stream) this.#comparedOver = null
+    }
+    this.#comparing = compare()
   }
 
   async #whenCompared(): Promise<void> {
     if (this.#isCompared) return
-    if (this.#reads.status !== 'ready') throw new StoreFailure('not-applied', 'Redis is not connected')
-    await this.#compared
+    await Promise.race([this.#comparing, sleep(CONNECT_TIMEOUT_MS, undefined, { ref: false })])
+    if (!this.#isCompared) throw new StoreFailure('not-applied', 'Redis is not connected')
   }
 
   /** A lower bound of Redis' clock: a session is never called expired too early. */
-  #now(): number {
+  now(): number {
     return this.#time + Math.floor(performance.now() - this.#toldAt)
   }
 
@@ -198,8 +231,32 @@ export class RedisSessionStore implements SessionStore {
   }
 }
 
+/** Whether an answer shows that a partition's floor was raised without a new connection. */
+function tellsNewFloor(entry: StoreEntry, outcome: StoreOutcome, reply: readonly unknown[]): boolean {
+  if (outcome.kind === 'committed')
+    return entry.kind === 'commit' && entry.base !== null && entry.base.epoch !== outcome.epoch
+  if (outcome.kind !== 'stale') return false
+  return parsePosition(String(reply[2]).slice(0, POSITION_LENGTH))?.epoch !== outcome.record.epoch
+}
+
+/** An error of a command or its connection, as opposed to one of ours. */
+function isCommandFailure(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    (error.name === 'ReplyError' || /timed out|closed|writeable/i.test(error.message))
+  )
+}
+
 function asFailure(error: unknown): StoreFailure {
   const message = messageOf(error)
+  const isAnswer = error instanceof Error && error.name === 'ReplyError'
+  // Of a script that failed on its way nobody knows how far it came, and it would fail again. All else that the server
+  // answers with an error was not begun.
+  const effect = isAnswer && /user_script|script/i.test(message) && !isRefusal(message) ? 'failed' : 'unknown'
   const surelyNot = isRefusal(message) || message.startsWith("Stream isn't writeable")
-  return new StoreFailure(surelyNot ? 'not-applied' : 'unknown', `Redis: ${message}`, error)
+  return new StoreFailure(
+    surelyNot || (isAnswer && effect === 'unknown') ? 'not-applied' : effect,
+    `Redis: ${message}`,
+    error,
+  )
 }

@@ -1,6 +1,7 @@
 /** Connections to Redis, with the settings that the rest of this room relies on. */
 import { Redis } from 'ioredis'
 import type { RedisOptions } from 'ioredis'
+import { StoreFailure } from '../actors/ports.ts'
 import type { Logger } from '../actors/ports.ts'
 
 /** A command that has no answer by then is of unknown effect, and asked again. */
@@ -35,14 +36,14 @@ export function connectRedis(
   return redis
 }
 
-/** Resolves once the connection can be used; @throws Error after `timeoutMs`. */
+/** Resolves once the connection can be used. @throws StoreFailure after `timeoutMs` */
 export async function whenReady(redis: Redis, timeoutMs: number): Promise<void> {
   if (redis.status === 'wait') void redis.connect().catch(() => undefined)
   if (redis.status === 'ready') return
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => {
       redis.off('ready', ready)
-      reject(new Error(`Redis did not answer within ${timeoutMs} ms`))
+      reject(new StoreFailure('not-applied', `Redis did not answer within ${timeoutMs} ms`))
     }, timeoutMs)
     const ready = (): void => {
       clearTimeout(timer)

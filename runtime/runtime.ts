@@ -20,7 +20,7 @@ import { RedisFeed } from '../transport/feed/redis-feed.ts'
 import { attachGateway } from '../transport/gateway/server.ts'
 import type { Gateway } from '../transport/gateway/server.ts'
 import { systemClock } from './clock.ts'
-import { ExpirySweep } from './host/expiry-sweep.ts'
+import { Clockwork } from './host/clockwork.ts'
 import { SessionHost } from './host/session-host.ts'
 import { CallbackSubscriber } from './notices.ts'
 import type { SessionNotice } from './notices.ts'
@@ -78,7 +78,7 @@ export class Runtime {
   readonly #fanOut: FanOut
   readonly #host: SessionHost
   readonly #wakeup: AuditWakeup
-  readonly #sweep: ExpirySweep
+  readonly #clockwork: Clockwork
   readonly #gateways = new Set<Gateway>()
   #audit: AuditService | null = null
   #closing: Promise<void> | null = null
@@ -124,8 +124,15 @@ export class Runtime {
       maxSessionBytes: options.maxSessionBytes,
       maxEventBytes: options.maxEventBytes,
       onCommitted: (id) => this.#wakeup.notify(partitionOf(id)),
+      onTimers: (record) => this.#clockwork.arm(record),
     })
-    this.#sweep = new ExpirySweep({ store: this.#store, expire: (id) => this.#host.expire(id), clock, log })
+    this.#clockwork = new Clockwork({
+      store: this.#store,
+      expire: (id) => this.#host.expire(id),
+      fire: (id) => this.#host.fire(id),
+      clock,
+      log,
+    })
   }
 
   /** Connects and starts all parts. @throws Error that says what is wrong and what to do */
@@ -150,7 +157,7 @@ export class Runtime {
     }
     this.#store.onEpochsRaised = () => this.#feed.onInterrupted()
     await this.#feed.start()
-    this.#sweep.start()
+    this.#clockwork.start()
     const { audit, databaseUrl } = this.#options
     if (!audit || databaseUrl === null) return
     this.#audit = await startAudit({
@@ -302,7 +309,7 @@ export class Runtime {
   async #close(deadlineMs: number): Promise<void> {
     const deadline = this.#clock.now() + deadlineMs
     const left = (): number => Math.max(0, deadline - this.#clock.now())
-    this.#sweep.stop()
+    this.#clockwork.stop()
     await Promise.all([...this.#gateways].map((gateway) => gateway.drain({ deadlineMs: left() })))
     const unfinished = await this.#host.drain(left())
     if (unfinished > 0) this.#log.warn({ sessions: unfinished }, 'left with requests under way')

@@ -1,7 +1,7 @@
 /** A basket session in the middle of its life, for the benches that need neither Redis nor a server. */
-import type { AnyMachineSnapshot } from 'xstate'
 import type { SessionDefinition } from '../../actors/define-session.ts'
 import { Kernel } from '../../actors/kernel.ts'
+import type { Live } from '../../actors/plan.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import { basketMachine } from './basket-machine.ts'
 import type { BasketEvent } from './basket-machine.ts'
@@ -19,9 +19,9 @@ export function nthEvent(n: number): BasketEvent {
 }
 
 /** A kernel, its session after one event, and the record that would be stored. */
-export function createBasket(): { kernel: Kernel; snapshot: AnyMachineSnapshot; record: SessionRecord } {
+export function createBasket(): { kernel: Kernel; live: Live; record: SessionRecord } {
   const kernel = new Kernel(basketDefinition)
-  const plan = kernel.transition(kernel.initial(undefined).snapshot, nthEvent(1))
+  const plan = kernel.transition(kernel.initial(undefined).live, nthEvent(1))
   if (plan === null) throw new Error('the basket ignored its first event')
   const record: SessionRecord = {
     id: 'bench-1' as SessionId,
@@ -35,8 +35,9 @@ export function createBasket(): { kernel: Kernel; snapshot: AnyMachineSnapshot; 
     expiresAt: 1_700_003_600_001,
     ttlMs: 3_600_000,
     doneTtlMs: 3_600_000,
+    timers: '-',
     state: plan.state,
     internals: plan.internals,
   }
-  return { kernel, snapshot: plan.snapshot, record }
+  return { kernel, live: plan.live, record }
 }

@@ -5,18 +5,19 @@ KEYS  for each partition concerned: home, timers, outbox; then for each entry: i
 ARGV  node, command key TTL in ms, number of partitions, per partition its key base `<prefix>:{<tag>}:`, then the
       entries one after another (see persistence/commit-arguments.ts, which writes what is read here). An entry begins
       with a line of words, because an argument of its own costs more than a word:
-        kind partition(1…) id number reserve(0|1) keys baseEpoch baseVersion(`-` and 0: none)
+        span(how many arguments it has) kind partition(1…) id number reserve(0|1) keys baseEpoch baseVersion(`-` and 0: none)
         and of a commit: machine machineVersion ttl doneTtl(ms, 0: unlimited) done(0|1) lifetime(ms, 0: unlimited)
-        keyTtl(ms) firstVersion lastVersion transitions
+        keyTtl(ms) firstVersion lastVersion transitions timers(`;key:time`…, time `+delay` where it
+        is decided here, or `-`) firesAt(ms, or `-`: refused as early before)
       then for each key: digest, fingerprint
         end:    reason, audit (a JSON object; what machine it was is put in front here)
         commit: internals, feed head, { kind, version, index of its key or 0; audit; state }…
 Result  an array with one array an entry, its first member a word (persistence/commit-results.ts reads them):
-        committed, epoch, version, time, created, expires (0: never)
+        committed, epoch, version, time, created, expires (0: never), timers
         duplicate, epoch, first version, version, effective epoch, record or ''
         known, effective epoch, record or '', { index, reused (0|1), epoch, version }…
         current | stale, effective epoch, record | gone, reason or '', epoch or '', version
-        fenced, machine version | wait, ms | early, expires | error, message
+        fenced, machine version | wait, ms | early, due (0: never) | error, message
 
 Invariants
   CM1  all validation stands before the first write of an entry; a script does not roll back.
@@ -37,11 +38,11 @@ local RESERVATION_MS = 20
 local SMALL_HASH = 128
 
 -- Numbers stay text wherever they are only compared or copied: to print one costs as much as to append to a stream.
-local RECORD = '^1 (%d+) (%d+) (%S+) (%S+) (%d+) (%d+) %d+ (%d+) %d+ %d+ ([01]) (%S+) (%S+)\n()'
-local TOMBSTONE = '^1t (%d+) (%d+) %S+ (%a+) (%S+)$'
+local RECORD = '^2 (%d+) (%d+) (%S+) (%S+) (%d+) (%d+) %d+ (%d+) %d+ %d+ ([01]) (%S+) (%S+) (%S+)\n()'
+local TOMBSTONE = '^2t (%d+) (%d+) %S+ (%a+) (%S+)$'
 
-local HEAD = '^(%l+) (%d+) (%S+) (%d+) ([01]) (%d+) (%S+) (%d+)()'
-local COMMIT_HEAD = '^ (%S+) (%d+) (%d+) (%d+) ([01]) (%d+) (%d+) (%d+) (%d+) (%d+)$'
+local HEAD = '^(%d+) (%l+) (%d+) (%S+) (%d+) ([01]) (%d+) (%S+) (%d+)()'
+local COMMIT_HEAD = '^ (%S+) (%d+) (%d+) (%d+) ([01]) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+)$'
 
 local call = redis.call
 local match = string.match
@@ -85,23 +86,24 @@ a = a + partitionCount
 -- The entry under way, as far as every kind has it.
 local kind, partition, id, number, reserve, firstKey, keyCount, baseEpoch, baseVersion, sessionKey, commandKeysKey
 -- And what a commit has besides.
-local ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count
+local ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, ofTimers, firesAt
 -- Where what only its kind has begins in ARGV.
 local own
 -- The session as it is found: the record or tombstone, its words, and whether it is a session that lives.
 local raw, isLive, isTombstone, formatProblem
-local epoch, version, commitId, machine, machineVersion, created, expires, done, reservation, writers, bodyAt, endReason
+local epoch, version, commitId, machine, machineVersion, created, expires, done, reservation, timers, writers, bodyAt, endReason
 
 local function readSession()
   raw = call('GET', sessionKey)
   isLive, isTombstone, formatProblem, bodyAt, endReason, writers = false, false, false, nil, nil, '-'
-  epoch, version, machine, machineVersion, created, expires, done = nil, nil, '', '0', nowText, '0', nil
+  epoch, version, machine, machineVersion, created, expires, done, timers = nil, nil, '', '0', nowText, '0', nil, '-'
   if not raw then return end
-  epoch, version, commitId, machine, machineVersion, created, expires, done, reservation, writers, bodyAt =
+  epoch, version, commitId, machine, machineVersion, created, expires, done, reservation, timers, writers, bodyAt =
     match(raw, RECORD)
   if epoch then
     if olderEpoch(epoch, partition.floor) then epoch = partition.floor end
-    isLive = expires == '0' or tonumber(expires) > nowMs
+    -- An armed timer fires, however late: until then its session does not end by itself.
+    isLive = expires == '0' or timers ~= '-' or tonumber(expires) > nowMs
     return
   end
   epoch, version, endReason, writers = match(raw, TOMBSTONE)
@@ -141,12 +143,12 @@ local function finish(reason, audit, ofCommit)
   local members = string.sub(audit, 2)
   local row = '{"machine":"' .. machine .. '","machineVersion":' .. machineVersion ..
     (members == '}' and '}' or ',' .. members)
-  call('SET', sessionKey, '1t ' .. ofEpoch .. ' ' .. last .. ' ' .. ofCommit .. ' ' .. reason .. ' ' ..
+  call('SET', sessionKey, '2t ' .. ofEpoch .. ' ' .. last .. ' ' .. ofCommit .. ' ' .. reason .. ' ' ..
     withMe(last, last, ofEpoch), 'PX', TOMBSTONE_MS)
-  call('ZREM', partition.timers, 'x:' .. id)
+  call('ZREM', partition.timers, 'x:' .. id, 't:' .. id)
   append(ofEpoch, last, ofCommit, previous, reason, row, '')
   publish('e' .. id .. '\n' .. ofEpoch .. '\n' .. last .. '\n' .. reason)
-  return { 'committed', ofEpoch, last, nowText, created, '0' }
+  return { 'committed', ofEpoch, last, nowText, created, '0', '-' }
 end
 
 local function finishExpired(ofCommit)
@@ -189,10 +191,23 @@ local function rememberKey(index, ofVersion)
   call('PEXPIRE', commandKeysKey, commandKeyTtl)
 end
 
+-- The timers' word with the times decided, the soonest of them and the furthest.
+local function decideTimers()
+  if ofTimers == '-' then return ofTimers, nil, 0 end
+  local word = string.gsub(ofTimers, '%+(%d+)', function(delay) return nowMs + tonumber(delay) .. '' end)
+  local soonest, furthest = nil, 0
+  for due in string.gmatch(word, ':(%d+)') do
+    local at = tonumber(due)
+    if not soonest or at < soonest then soonest = at end
+    if at > furthest then furthest = at end
+  end
+  return word, soonest, furthest
+end
+
 local function write()
-  local previous, wasDone = '-', nil
+  local previous, wasDone, wasTimers = '-', nil, '-'
   if isLive then
-    previous, wasDone = commitId, done
+    previous, wasDone, wasTimers = commitId, done, timers
   else
     -- The new life must be newer than the one before, whatever happened to the server's clock.
     if isTombstone and not olderEpoch(epoch, nowEpoch) then
@@ -205,15 +220,21 @@ local function write()
   end
   local ofCommit = node .. '-' .. number
   local ends = lifetime == '0' and '0' or nowMs + tonumber(lifetime) .. ''
+  local word, soonest, furthest = decideTimers()
+  -- Nothing ends before its furthest timer.
+  if lifetime ~= '0' and furthest > tonumber(ends) then ends = furthest .. '' end
 
-  local record = '1 ' .. epoch .. ' ' .. lastVersion .. ' ' .. ofCommit .. ' ' .. ofMachine .. ' ' .. ofMachineVersion ..
-    ' ' .. created .. ' ' .. nowText .. ' ' .. ends .. ' ' .. ttl .. ' ' .. doneTtl .. ' ' .. isDone .. ' - ' ..
+  local record = '2 ' .. epoch .. ' ' .. lastVersion .. ' ' .. ofCommit .. ' ' .. ofMachine .. ' ' .. ofMachineVersion ..
+    ' ' .. created .. ' ' .. nowText .. ' ' .. ends .. ' ' .. ttl .. ' ' .. doneTtl .. ' ' .. isDone .. ' - ' .. word .. ' ' ..
     withMe(firstVersion, lastVersion, epoch) .. '\n' .. ARGV[own + 2 + 3 * count] .. '\n' .. ARGV[own + 1]
-  if lifetime == '0' then
+  if lifetime == '0' or soonest then
     call('SET', sessionKey, record)
   else
     call('SET', sessionKey, record, 'PX', keyTtl)
   end
+  -- Command keys belong to a life: what was applied in the one before is not in this one. (Not as the first write: a full
+  -- server lets a deletion pass, and with it all that follows.)
+  if not isLive then call('DEL', commandKeysKey) end
   -- The expiry entry is written once; the sweep moves it on. Only a lifetime of another kind needs it anew.
   if wasDone ~= isDone then
     if lifetime == '0' then
@@ -222,19 +243,26 @@ local function write()
       call('ZADD', partition.timers, ends, 'x:' .. id)
     end
   end
+  if word ~= wasTimers then
+    if soonest then
+      call('ZADD', partition.timers, soonest .. '', 't:' .. id)
+    else
+      call('ZREM', partition.timers, 't:' .. id)
+    end
+  end
   for at = own + 3, own + 3 * count, 3 do
     local auditKind, ofVersion, key = match(ARGV[at], '^(%S+) (%d+) (%d+)$')
     append(epoch, ofVersion, ofCommit, previous, auditKind, ARGV[at + 1], ARGV[at + 2])
     if key ~= '0' then rememberKey(tonumber(key), ofVersion) end
   end
   publish(ARGV[own + 2] .. record)
-  return { 'committed', epoch, lastVersion, nowText, created, ends }
+  return { 'committed', epoch, lastVersion, nowText, created, ends, word }
 end
 
 -- Gives this process the next turn: the same record with another word in it.
 local function reserveTurn()
   local header = string.sub(raw, 1, bodyAt - 1)
-  local before, after = match(header, '^(1 %d+ %d+ %S+ %S+ %d+ %d+ %d+ %d+ %d+ %d+ [01] )%S+( %S+\n)$')
+  local before, after = match(header, '^(2 %d+ %d+ %S+ %S+ %d+ %d+ %d+ %d+ %d+ %d+ [01] )%S+( %S+ %S+\n)$')
   call('SET', sessionKey, before .. node .. ':' .. (nowMs + RESERVATION_MS) .. after .. string.sub(raw, bodyAt), 'KEEPTTL')
 end
 
@@ -318,34 +346,38 @@ local function answer()
       if holder ~= node and tonumber(untilMs) > nowMs then return { 'wait', tonumber(untilMs) - nowMs } end
     end
   end
-  if isThere then return write() end
+  if isThere then
+    if firesAt ~= '-' and tonumber(firesAt) > nowMs then return { 'early', firesAt } end
+    return write()
+  end
   if reserve == '1' and baseEpoch ~= '-' then reserveTurn() end
   return { 'stale', epoch, raw }
+end
+
+-- Reads the entry that begins behind `a` and answers it.
+local function take()
+  local span, partitionIndex, rest
+  span, kind, partitionIndex, id, number, reserve, keyCount, baseEpoch, baseVersion, rest = match(ARGV[a + 1], HEAD)
+  partition, keyCount, firstKey = partitions[tonumber(partitionIndex)], tonumber(keyCount), a + 1
+  own = firstKey + 2 * keyCount
+  sessionKey, commandKeysKey = KEYS[k + 1], KEYS[k + 2]
+  if kind == 'commit' then
+    ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, ofTimers, firesAt =
+      match(string.sub(ARGV[a + 1], rest), COMMIT_HEAD)
+    count = tonumber(count)
+    if own + 2 + 3 * count ~= a + tonumber(span) then error('the entry has another length than it says') end
+  end
+  return answer()
 end
 
 local results = {}
 local argumentCount = #ARGV
 while a < argumentCount do
-  local partitionIndex, rest
-  kind, partitionIndex, id, number, reserve, keyCount, baseEpoch, baseVersion, rest = match(ARGV[a + 1], HEAD)
-  partition, keyCount, firstKey = partitions[tonumber(partitionIndex)], tonumber(keyCount), a + 1
-  own = firstKey + 2 * keyCount
-  sessionKey, commandKeysKey = KEYS[k + 1], KEYS[k + 2]
-  k = k + 2
-  if kind == 'commit' then
-    ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count =
-      match(string.sub(ARGV[a + 1], rest), COMMIT_HEAD)
-    count = tonumber(count)
-    a = own + 2 + 3 * count
-  elseif kind == 'end' then
-    a = own + 2
-  else
-    a = own
-  end
-
-  local ok, result = pcall(answer)
+  local ok, result = pcall(take)
   -- An entry fails alone; a refused write (out of memory, read-only) is told as it came.
   if not ok then result = { 'error', type(result) == 'table' and (result.err or '') or tostring(result) } end
   results[#results + 1] = result
+  a = a + tonumber(match(ARGV[a + 1], '^%d+'))
+  k = k + 2
 end
 return results

@@ -1,9 +1,10 @@
 /** A turn's events applied to one state of the session: computed, not yet proven, and as the store is to get it. */
 import { TroupeError } from '../../actors/errors.ts'
 import type { Kernel } from '../../actors/kernel.ts'
-import type { AnyMachineSnapshot, Plan } from '../../actors/plan.ts'
+import type { Live, Plan } from '../../actors/plan.ts'
 import type { CommandKey, StoreEntry } from '../../actors/ports.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
+import { encodeTimers } from '../../actors/timers.ts'
 import { auditOfEvent } from './audit-text.ts'
 import type { HostParts } from './host-parts.ts'
 import type { UpdateItem } from './requests.ts'
@@ -21,7 +22,8 @@ export interface Attempt {
   readonly verdicts: readonly Verdict[]
   /** The plans among the verdicts, in order. */
   readonly steps: readonly { readonly item: UpdateItem; readonly plan: Plan; readonly event: string }[]
-  readonly snapshot: AnyMachineSnapshot | null
+  /** What the session has become by them. */
+  readonly live: Live | null
 }
 
 /** What one commit carries at most, give or take one event; the others follow in a commit of their own. */
@@ -31,25 +33,29 @@ const MAX_BYTES = 256 * 1024
 export function compute(parts: HostParts, known: WarmSession, items: readonly UpdateItem[]): Attempt {
   const { record } = known
   let kernel: Kernel
+  let live: Live
   try {
     kernel = parts.registry.kernelOf(record)
-    known.snapshot ??= kernel.restore(record)
+    live = known.live ?? kernel.restore(record)
   } catch (error) {
     return {
       base: record,
       verdicts: items.map(() => ({ kind: 'refused', error })),
       steps: [],
-      snapshot: null,
+      live: null,
     }
   }
-  let snapshot = known.snapshot
+  // Actors move on in place: they are kept again when it is proven that the store has followed.
+  known.live = live.root === null ? live : null
   const steps: { item: UpdateItem; plan: Plan; event: string }[] = []
   let bytes = 0
   const decide = (item: UpdateItem): Verdict => {
+    let isMoved = false
     try {
       checkVersion(item, record, record.version + steps.length)
       const admitted = kernel.admit(item.request.event)
-      const plan = kernel.transition(snapshot, admitted)
+      isMoved = live.root !== null
+      const plan = kernel.transition(live, admitted)
       if (plan === null) return { kind: 'unchanged' }
       const size = plan.state.length + plan.internals.length
       if (size > parts.limits.maxSessionBytes) {
@@ -59,11 +65,13 @@ export function compute(parts: HostParts, known: WarmSession, items: readonly Up
         )
       }
       const event = admitted === item.request.event ? item.event : JSON.stringify(admitted)
-      snapshot = plan.snapshot
+      live = plan.live
       bytes += size + event.length
       steps.push({ item, plan, event })
       return { kind: 'plan', plan, event }
     } catch (error) {
+      const last = steps.at(-1)?.plan ?? record
+      if (isMoved) live = kernel.restore({ ...record, state: last.state, internals: last.internals })
       return { kind: 'refused', error }
     }
   }
@@ -72,7 +80,7 @@ export function compute(parts: HostParts, known: WarmSession, items: readonly Up
     verdicts.push(decide(item))
     if (bytes > MAX_BYTES) break
   }
-  return { base: record, verdicts, steps, snapshot }
+  return { base: record, verdicts, steps, live }
 }
 
 /** @throws TroupeError `version_conflict` */
@@ -126,6 +134,8 @@ export function entryOf(
       key: item.key,
     })),
     internals: last.plan.internals,
+    timers: encodeTimers(last.plan.live.timers, base.timers),
+    firesAt: null,
     events: typesOf(attempt),
     emitted: emittedBy(attempt),
   }

@@ -17,6 +17,12 @@ export function auditOfEvent(about: Audited, event: string, plan: Plan): string 
   return `${head(about)},"event":${event},"from":${plan.from}}`
 }
 
+/** Nobody sent it: a timer did. `failed`: what the machine threw at its event, which is dropped then. */
+export function auditOfTimer(about: Audited, event: string, from: string | null, failed?: string): string {
+  const problem = failed === undefined ? '' : `,"failed":${JSON.stringify(failed)}`
+  return `${head(about)},"event":${event},"from":${from}${problem}}`
+}
+
 export function auditOfCreation(about: Audited, input: unknown): string {
   return `${head(about)}${input === undefined ? '' : `,"input":${JSON.stringify(input)}`}}`
 }

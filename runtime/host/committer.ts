@@ -91,7 +91,7 @@ export class Committer {
   }
 
   async #resolve(entries: readonly StoreEntry[], failure: unknown): Promise<StoreOutcome[]> {
-    if (!(failure instanceof StoreFailure) || failure.effect === 'not-applied') throw failure
+    if (!(failure instanceof StoreFailure) || failure.effect !== 'unknown') throw failure
     this.#log.warn(
       { entries: entries.length, reason: failure.message },
       'the reply of a commit was lost; asking again',
@@ -100,7 +100,9 @@ export class Committer {
     while (this.#clock.now() < deadline) {
       await sleep(this.#clock, RETRY_MS)
       try {
-        return await this.#store.execute(entries)
+        const outcomes = await this.#store.execute(entries)
+        // The first copy may be on its way still, and find the server willing.
+        if (!outcomes.some(({ kind }) => kind === 'refused')) return outcomes
       } catch (again) {
         // That this attempt was not applied says nothing about the first one.
         this.#log.debug({ reason: String(again) }, 'still no answer')

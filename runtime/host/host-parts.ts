@@ -1,6 +1,6 @@
 import type { Clock, Logger, SessionStore, UpdateSink } from '../../actors/ports.ts'
 import type { Registry } from '../../actors/registry.ts'
-import type { SessionId } from '../../actors/session.ts'
+import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import type { Committer } from './committer.ts'
 import type { WarmSessions } from './warm-sessions.ts'
 
@@ -23,6 +23,8 @@ export interface HostParts {
   readonly limits: HostLimits
   /** The next commit number of this process. */
   nextNumber(): number
+  /** A commit of this process has left timers armed. */
+  onTimers(record: SessionRecord): void
   /** Something of this session was written to its outbox. */
   onCommitted(id: SessionId): void
 }

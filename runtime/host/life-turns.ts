@@ -2,10 +2,10 @@
 import { TroupeError } from '../../actors/errors.ts'
 import type { Plan } from '../../actors/plan.ts'
 import type { CommitEntry, EndEntry, StoreOutcome } from '../../actors/ports.ts'
-import { comparePositions } from '../../actors/session.ts'
-import type { Epoch, SessionId, SessionRecord } from '../../actors/session.ts'
+import { encodeTimers } from '../../actors/timers.ts'
+import type { SessionId, SessionRecord } from '../../actors/session.ts'
+import { afterCommit, committedRecord, newestAfter } from './after-commit.ts'
 import { auditOfCreation, auditOfDeletion } from './audit-text.ts'
-import { runEffects } from './effects.ts'
 import type { HostParts } from './host-parts.ts'
 import { notFound, unexpected } from './outcome-errors.ts'
 import type { CreateItem, DeleteItem } from './requests.ts'
@@ -25,22 +25,14 @@ export async function takeCreateTurn(parts: HostParts, id: SessionId, item: Crea
     case 'committed':
     case 'duplicate': {
       const record = createdRecord(parts, entry, plan, outcome)
-      // A resend found the session made, and somebody may have been there since: the snapshot here is of version 1.
-      const newest =
-        outcome.kind === 'duplicate' &&
-        outcome.record !== null &&
-        comparePositions(outcome.record, record) > 0
-          ? outcome.record
-          : record
-      parts.warm.set({ record, snapshot: plan.snapshot })
-      const emitted = plan.emitted.map((event) => ({ version: 1, event }))
-      const { events } = entry
-      const { node } = parts.store
-      const origins = new Set(item.caller.origin === null ? [] : [item.caller.origin])
-      parts.sink.publish({ kind: 'updated', id, node, baseVersion: 0, record, events, emitted }, origins)
-      item.resolve({ created: true, record: newest })
-      runEffects(plan.effects, record, parts.log)
-      parts.onCommitted(id)
+      afterCommit(parts, outcome, {
+        entry,
+        record,
+        live: plan.live,
+        effects: plan.effects,
+        origins: new Set(item.caller.origin === null ? [] : [item.caller.origin]),
+        answer: () => item.resolve({ created: true, record: newestAfter(outcome, record) }),
+      })
       return
     }
     case 'known':
@@ -122,6 +114,8 @@ function creationEntry(parts: HostParts, id: SessionId, item: CreateItem, plan: 
       { kind: 'created', audit: auditOfCreation(about, item.input), state: plan.state, key: item.key },
     ],
     internals: plan.internals,
+    timers: encodeTimers(plan.live.timers, '-'),
+    firesAt: null,
     events: '[]',
     emitted: plan.emitted.map((event) => ({ transition: 0, event })),
   }
@@ -133,27 +127,20 @@ function createdRecord(
   plan: Plan,
   outcome: Extract<StoreOutcome, { kind: 'committed' | 'duplicate' }>,
 ): SessionRecord {
-  const times = outcome.kind === 'committed' ? outcome : timesOfCreation(entry, outcome.epoch)
-  return {
-    id: entry.id,
-    epoch: outcome.epoch,
-    version: outcome.version,
-    commitId: `${parts.store.node}-${entry.number}`,
-    machine: entry.machine,
-    machineVersion: entry.machineVersion,
-    createdAt: times.createdAt,
-    updatedAt: times.time,
-    expiresAt: times.expiresAt,
-    ttlMs: entry.ttlMs,
-    doneTtlMs: entry.doneTtlMs,
-    state: plan.state,
-    internals: plan.internals,
-  }
-}
-
-/** An epoch is the microsecond in which the session was created. */
-function timesOfCreation({ done, ttlMs, doneTtlMs }: CommitEntry, epoch: Epoch) {
-  const time = Math.floor(Number(epoch) / 1000)
+  const { id, machine, machineVersion, done, ttlMs, doneTtlMs } = entry
+  // An epoch is the microsecond in which the session was created.
+  const time = outcome.kind === 'committed' ? outcome.createdAt : Math.floor(Number(outcome.epoch) / 1000)
   const lifetimeMs = done ? doneTtlMs : ttlMs
-  return { time, createdAt: time, expiresAt: lifetimeMs === null ? null : time + lifetimeMs }
+  const expiresAt = lifetimeMs === null ? null : time + lifetimeMs
+  const about = { id, machine, machineVersion, createdAt: time, updatedAt: time, expiresAt, ttlMs, doneTtlMs }
+  const before = {
+    ...about,
+    epoch: outcome.epoch,
+    version: 0,
+    commitId: '',
+    timers: '-',
+    state: '',
+    internals: '',
+  }
+  return committedRecord(parts, entry, before, plan, outcome)
 }

@@ -32,4 +32,11 @@ export interface DeleteItem extends Answerable<boolean> {
   readonly kind: 'delete'
 }
 
-export type Item = UpdateItem | CreateItem | DeleteItem
+/** A timer of the session may be due. */
+export interface TimerItem {
+  readonly kind: 'timer'
+  resolve(result: undefined): void
+  reject(error: unknown): void
+}
+
+export type Item = UpdateItem | CreateItem | DeleteItem | TimerItem

@@ -11,6 +11,8 @@ import type {
 } from '../../actors/ports.ts'
 import type { Principal, UpdateRequest, UpdateResult, UpdateSink } from '../../actors/ports.ts'
 import type { Registry } from '../../actors/registry.ts'
+import { isLifetime } from '../../actors/define-session.ts'
+import { hasUnstorableCharacter } from '../../actors/storable.ts'
 import { parseSessionId } from '../../actors/session.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import { sleep } from '../clock.ts'
@@ -21,6 +23,7 @@ import { takeCreateTurn, takeDeleteTurn } from './life-turns.ts'
 import { Mailbox } from './mailbox.ts'
 import { failureError } from './outcome-errors.ts'
 import type { Item } from './requests.ts'
+import { takeTimerTurn } from './timer-turn.ts'
 import { takeUpdateTurn } from './update-turn.ts'
 import { WarmSessions } from './warm-sessions.ts'
 
@@ -39,6 +42,8 @@ export interface SessionHostOptions extends HostLimits {
   readonly sessionTtlMs: number | null
   /** Called after each commit, with the session it wrote; must return at once. */
   readonly onCommitted: (id: SessionId) => void
+  /** Called after a commit that left timers armed; must return at once. */
+  readonly onTimers: (record: SessionRecord) => void
 }
 
 export class SessionHost implements SessionService {
@@ -49,7 +54,7 @@ export class SessionHost implements SessionService {
   #isDraining = false
 
   constructor(options: SessionHostOptions) {
-    const { store, registry, sink, clock, log, onCommitted } = options
+    const { store, registry, sink, clock, log, onCommitted, onTimers } = options
     this.#sessionTtlMs = options.sessionTtlMs
     this.#parts = {
       store,
@@ -58,6 +63,7 @@ export class SessionHost implements SessionService {
       clock,
       log,
       onCommitted,
+      onTimers,
       committer: new Committer(store, clock, log),
       warm: new WarmSessions(options.warmSessions),
       limits: { maxSessionBytes: options.maxSessionBytes, maxEventBytes: options.maxEventBytes },
@@ -67,10 +73,18 @@ export class SessionHost implements SessionService {
 
   async create(request: CreateRequest, caller: Caller): Promise<{ created: boolean; record: SessionRecord }> {
     this.#admit()
-    const { machine, input, key } = request
+    const { machine, key } = request
     const kernel = this.#parts.registry.newest(machine)
-    const inputText = input === undefined ? '' : textOf(input, 'input')
-    this.#checkSize(inputText, 'input')
+    const inputText = request.input === undefined ? null : textOf(request.input, 'input')
+    this.#checkSize(inputText ?? '', 'input')
+    const input: unknown =
+      inputText === null || caller.origin !== null ? request.input : JSON.parse(inputText)
+    if (request.ttlMs !== undefined && !isLifetime(request.ttlMs)) {
+      throw new TroupeError(
+        'invalid_params',
+        'ttlMs: must be a positive whole number of milliseconds up to 100 years, or null for no limit',
+      )
+    }
     const { definition } = kernel
     const ttlMs = firstDefined(request.ttlMs, definition.ttlMs, this.#sessionTtlMs)
     const id = creationId(request, caller.principal)
@@ -84,7 +98,7 @@ export class SessionHost implements SessionService {
       // The id of a session that was created with nothing but a key is known to its creator alone.
       ifExists: request.ifExists ?? (request.id === undefined && key !== undefined ? 'return' : 'error'),
       keyText: key,
-      key: key === undefined ? null : commandKey(caller.principal, key, { machine, input }),
+      key: key === undefined ? null : commandKey(caller.principal, key, `${machine}\n${inputText ?? ''}`),
     })
   }
 
@@ -100,8 +114,11 @@ export class SessionHost implements SessionService {
     this.#admit()
     const event = textOf(request.event, 'event')
     this.#checkSize(event, 'event')
-    const key = request.key === undefined ? null : commandKey(caller.principal, request.key, request.event)
-    return this.#wait(request.id, { kind: 'update', caller, request, event, key })
+    const key = request.key === undefined ? null : commandKey(caller.principal, request.key, event)
+    // What comes over no connection is the caller's own object, and may change after the call.
+    const own =
+      caller.origin === null ? { ...request, event: JSON.parse(event) as UpdateRequest['event'] } : request
+    return this.#wait(request.id, { kind: 'update', caller, request: own, event, key })
   }
 
   async delete(id: SessionId, caller: Caller): Promise<boolean> {
@@ -127,6 +144,12 @@ export class SessionHost implements SessionService {
   /** Another process has committed. */
   observe(record: SessionRecord): void {
     this.#parts.warm.observe(record)
+  }
+
+  /** Lets the timers of a session fire that are due. @throws TroupeError `unavailable`, `contention`, … */
+  async fire(id: SessionId): Promise<void> {
+    if (this.#isDraining) return
+    await this.#wait(id, { kind: 'timer' })
   }
 
   /** Ends a session whose time is over; nothing happens if it is not. */
@@ -198,7 +221,10 @@ export class SessionHost implements SessionService {
     try {
       if (first?.kind === 'create') await takeCreateTurn(this.#parts, id, first)
       else if (first?.kind === 'delete') await takeDeleteTurn(this.#parts, id, first)
-      else
+      else if (first?.kind === 'timer') {
+        await takeTimerTurn(this.#parts, id)
+        first.resolve(undefined)
+      } else
         await takeUpdateTurn(
           this.#parts,
           id,
@@ -237,8 +263,12 @@ function creationId({ id, key }: CreateRequest, principal: Principal | null): Se
 function textOf(value: unknown, what: string): string {
   try {
     const text = JSON.stringify(value) as string | undefined
-    if (text !== undefined) return text
+    if (text !== undefined) {
+      if (!hasUnstorableCharacter(text)) return text
+      throw new TroupeError('event_invalid', `the ${what} holds a NUL or half of a surrogate pair`)
+    }
   } catch (cause) {
+    if (cause instanceof TroupeError) throw cause
     const why = cause instanceof RangeError ? 'it is nested too deeply' : messageOf(cause)
     throw new TroupeError('event_invalid', `the ${what} cannot be written as JSON: ${why}`, { cause })
   }

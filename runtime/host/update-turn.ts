@@ -5,16 +5,14 @@
  * (CM7); on `stale` everything is done again on the record that came back.
  */
 import { TroupeError } from '../../actors/errors.ts'
-import type { StoreOutcome } from '../../actors/ports.ts'
-import { comparePositions } from '../../actors/session.ts'
+import type { CommitEntry, StoreOutcome } from '../../actors/ports.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
-import { sleep } from '../clock.ts'
-import { compute, emittedBy, entryOf, typesOf } from './attempt.ts'
+import { afterCommit, committedRecord, newestAfter } from './after-commit.ts'
+import { compute, entryOf } from './attempt.ts'
 import type { Attempt, Verdict } from './attempt.ts'
-import { runEffects } from './effects.ts'
 import type { HostParts } from './host-parts.ts'
 import { notFound, unexpected } from './outcome-errors.ts'
-import { Patience } from './patience.ts'
+import { Patience, submitInTurn } from './patience.ts'
 import type { UpdateItem } from './requests.ts'
 import type { WarmSession } from './warm-sessions.ts'
 
@@ -29,32 +27,29 @@ export async function takeUpdateTurn(
   while (open.length > 0) {
     const attempt = known === null ? null : compute(parts, known, open)
     const entry = entryOf(parts, id, attempt, open, patience.reserves)
-    const outcome = await parts.committer.submit(entry)
+    const outcome = await submitInTurn(parts, entry, patience)
     switch (outcome.kind) {
       case 'committed':
       case 'duplicate':
         if (attempt === null || entry.kind !== 'commit') throw unexpected(id, outcome)
-        settleCommitted(parts, attempt, entry.number, open, outcome)
+        settleCommitted(parts, attempt, entry, open, outcome)
         open = open.slice(attempt.verdicts.length)
         known = parts.warm.get(id)
         break
       case 'current':
         if (attempt === null) throw unexpected(id, outcome)
         settle(attempt.verdicts, open, attempt.base, [])
+        if (attempt.live !== null) parts.warm.set({ record: attempt.base, live: attempt.live })
         open = open.slice(attempt.verdicts.length)
         break
       case 'stale':
         if (known !== null) patience.lose()
-        known = { record: outcome.record, snapshot: null }
+        known = { record: outcome.record, live: null }
         parts.warm.set(known)
         break
       case 'known':
         open = settleKnown(id, open, outcome)
-        known = outcome.record === null ? null : { record: outcome.record, snapshot: null }
-        break
-      case 'wait':
-        patience.check()
-        await sleep(parts.clock, outcome.ms)
+        known = outcome.record === null ? null : { record: outcome.record, live: null }
         break
       case 'gone':
       case 'fenced':
@@ -70,57 +65,25 @@ export async function takeUpdateTurn(
 function settleCommitted(
   parts: HostParts,
   attempt: Attempt,
-  number: number,
+  entry: CommitEntry,
   items: readonly UpdateItem[],
   outcome: Extract<StoreOutcome, { kind: 'committed' | 'duplicate' }>,
 ): void {
-  const { base, steps } = attempt
-  const record = committedRecord(attempt, `${parts.store.node}-${number}`, outcome)
-  parts.warm.set({ record, snapshot: attempt.snapshot })
+  const { base, steps, live } = attempt
+  const last = steps.at(-1)
+  if (last === undefined) throw unexpected(entry.id, outcome)
+  const record = committedRecord(parts, entry, base, last.plan, outcome)
   const origins = new Set<object>()
   for (const { item } of steps) if (item.caller.origin !== null) origins.add(item.caller.origin)
-  parts.sink.publish(
-    {
-      kind: 'updated',
-      id: record.id,
-      node: parts.store.node,
-      baseVersion: base.version,
-      record,
-      events: typesOf(attempt),
-      emitted: emittedBy(attempt).map(({ transition, event }) => ({
-        version: outcome.firstVersion + transition,
-        event,
-      })),
-    },
+  const versions = versionsFrom(outcome.firstVersion, steps.length)
+  afterCommit(parts, outcome, {
+    entry,
+    record,
+    live,
+    effects: steps.flatMap(({ plan }) => plan.effects),
     origins,
-  )
-  // A resend found the commit done, and somebody may have been there since: answer with the newest that is known.
-  const newest =
-    outcome.kind === 'duplicate' && outcome.record !== null && comparePositions(outcome.record, record) > 0
-      ? outcome.record
-      : record
-  settle(attempt.verdicts, items, newest, versionsFrom(outcome.firstVersion, steps.length))
-  for (const { plan } of steps) if (plan.effects.length > 0) runEffects(plan.effects, record, parts.log)
-  parts.onCommitted(record.id)
-}
-
-function committedRecord(
-  { base, steps }: Attempt,
-  commitId: string,
-  outcome: Extract<StoreOutcome, { kind: 'committed' | 'duplicate' }>,
-): SessionRecord {
-  const plan = steps.at(-1)?.plan
-  return {
-    ...base,
-    epoch: outcome.epoch,
-    version: outcome.version,
-    commitId,
-    updatedAt: outcome.kind === 'committed' ? outcome.time : (outcome.record?.updatedAt ?? base.updatedAt),
-    expiresAt:
-      outcome.kind === 'committed' ? outcome.expiresAt : (outcome.record?.expiresAt ?? base.expiresAt),
-    state: plan?.state ?? base.state,
-    internals: plan?.internals ?? base.internals,
-  }
+    answer: () => settle(attempt.verdicts, items, newestAfter(outcome, record), versions),
+  })
 }
 
 function versionsFrom(first: number, count: number): number[] {

@@ -2,14 +2,14 @@
  * Sessions as this process knew them last: a bounded cache, least recently used goes first. It is never the truth;
  * only a commit proves that what it holds was current (CM7).
  */
-import type { AnyMachineSnapshot } from '../../actors/plan.ts'
+import type { Live } from '../../actors/plan.ts'
 import { comparePositions } from '../../actors/session.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
 
 export interface WarmSession {
   readonly record: SessionRecord
   /** Restored when it is first needed. */
-  snapshot: AnyMachineSnapshot | null
+  live: Live | null
 }
 
 export class WarmSessions {
@@ -47,7 +47,7 @@ export class WarmSessions {
   observe(record: SessionRecord): void {
     const known = this.#sessions.get(record.id)
     if (known !== undefined && comparePositions(known.record, record) < 0) {
-      this.#sessions.set(record.id, { record, snapshot: null })
+      this.#sessions.set(record.id, { record, live: null })
     }
   }
 }

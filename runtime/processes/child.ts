@@ -1,6 +1,7 @@
 /** The frame of a supervised process: wait for the start, run, leave when told or when the primary is gone. */
 import cluster from 'node:cluster'
 import { messageOf } from '../../actors/errors.ts'
+import { StoreFailure } from '../../actors/ports.ts'
 import type { Logger } from '../../actors/ports.ts'
 import { createLogger } from '../logging.ts'
 import type { FromProcess, ToProcess } from './messages.ts'
@@ -52,7 +53,7 @@ export function runChild(start: (message: Start, log: Logger) => Promise<Role>):
             tell({ type: 'ready' })
           },
           (error: unknown) => {
-            tell({ type: 'failed', reason: messageOf(error) })
+            tell({ type: 'failed', reason: messageOf(error), isServerAway: error instanceof StoreFailure })
             log.debug({ error }, 'could not start')
             setTimeout(() => process.exit(1), 100)
           },

@@ -23,5 +23,5 @@ export type FromProcess =
   | { readonly type: 'listening' }
   | { readonly type: 'ready' }
   /** It cannot start, and why; it leaves by itself. */
-  | { readonly type: 'failed'; readonly reason: string }
+  | { readonly type: 'failed'; readonly reason: string; readonly isServerAway: boolean }
   | { readonly type: 'audit'; readonly health: AuditHealth }

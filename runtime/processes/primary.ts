@@ -29,6 +29,7 @@ export class Primary {
   #audit: Supervised | null = null
   #auditHealth: AuditHealth | null = null
   #replacing: Promise<void> | null = null
+  #replacements: Supervised[] = []
   #isStarted = false
   #stopping: Promise<void> | null = null
 
@@ -72,8 +73,9 @@ export class Primary {
   }
 
   async #stop(): Promise<void> {
+    // Also one that is to replace another and has not started yet.
+    await Promise.all([...this.#workers, ...this.#replacements].map((worker) => worker.stop()))
     await this.#replacing?.catch(() => undefined)
-    await Promise.all(this.#workers.map((worker) => worker.stop()))
     await this.#audit?.stop()
   }
 
@@ -81,6 +83,7 @@ export class Primary {
     for (const [index, old] of this.#workers.entries()) {
       if (this.#stopping !== null) return
       const next = this.#worker(index)
+      this.#replacements = [next]
       await next.start()
       this.#workers[index] = next
       await old.stop()

@@ -90,6 +90,7 @@ export class Supervised {
     const { name, fork, cluster, files } = this.#options
     const handle = fork()
     let reason: string | null = null
+    let isExcused = false
     this.#handle = handle
     handle.onMessage((message) => {
       if (message.type === 'listening') {
@@ -101,6 +102,7 @@ export class Supervised {
         ready()
       } else if (message.type === 'failed') {
         reason = message.reason
+        isExcused = message.isServerAway
       }
       this.#options.onMessage(message)
     })
@@ -113,14 +115,15 @@ export class Supervised {
       const how = reason ?? (signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`)
       if (!wasReady) failed(new Error(how))
       // One that has never been ready is not started again: whoever wanted it is told why.
-      if (this.#stopping === null && this.#readyAt > 0) this.#died(wasReady, signal === 'SIGKILL', how)
+      if (this.#stopping === null && this.#readyAt > 0)
+        this.#died(wasReady, isExcused || signal === 'SIGKILL', how)
     })
   }
 
-  #died(wasReady: boolean, wasKilled: boolean, how: string): void {
+  #died(wasReady: boolean, isExcused: boolean, how: string): void {
     const { name, log, onCrashLoop } = this.#options
-    // Who is killed while it starts has not failed by itself.
-    if (!wasReady && !wasKilled && ++this.#failedStarts >= MAX_FAILED_STARTS) {
+    // Who is killed while it starts, or finds a server away, has not failed by itself.
+    if (!wasReady && !isExcused && ++this.#failedStarts >= MAX_FAILED_STARTS) {
       onCrashLoop(`${name} could not be started ${MAX_FAILED_STARTS} times in a row: ${how}`)
       return
     }

@@ -2,9 +2,10 @@
 import type { SessionDefinition } from '../../actors/define-session.ts'
 import { Kernel } from '../../actors/kernel.ts'
 import type { Plan } from '../../actors/plan.ts'
+import { encodeTimers } from '../../actors/timers.ts'
 import type { PublicState, SessionId, SessionRecord } from '../../actors/session.ts'
 
-export function recordOf({ state, internals }: Plan, version = 1): SessionRecord {
+export function recordOf({ state, internals, live }: Plan, version = 1): SessionRecord {
   return {
     id: 'driven' as SessionId,
     epoch: '1000',
@@ -17,6 +18,7 @@ export function recordOf({ state, internals }: Plan, version = 1): SessionRecord
     expiresAt: null,
     ttlMs: null,
     doneTtlMs: null,
+    timers: encodeTimers(live.timers, '-').replaceAll('+', ''),
     state,
     internals,
   }
@@ -42,13 +44,13 @@ export class Driven {
   /** As a client's event. @returns whether anything is to be committed */
   send(type: string, members: object = {}): boolean {
     const event = this.kernel.admit({ type, ...members })
-    const plan = this.kernel.transition(this.plan.snapshot, event)
+    const plan = this.kernel.transition(this.plan.live, event)
     if (plan !== null) this.plan = plan
     return plan !== null
   }
 
   /** Forgets everything but what a record holds. */
   restore(): void {
-    this.plan = { ...this.plan, snapshot: this.kernel.restore(recordOf(this.plan)) }
+    this.plan = { ...this.plan, live: this.kernel.restore(recordOf(this.plan)) }
   }
 }

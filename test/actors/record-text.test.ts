@@ -6,7 +6,7 @@ import { compareEpochs, comparePositions, parseSessionId } from '../../actors/se
 import type { SessionId } from '../../actors/session.ts'
 
 const id = 'abc' as SessionId
-const header = '1 1795469637067608 2 n1-5 counter 1 11 22 33 44 55 0 - ;n1:5:2:2:22:1795469637067608'
+const header = '2 1795469637067608 2 n1-5 counter 1 11 22 33 44 55 0 - ;3:77 ;n1:5:2:2:22:1795469637067608'
 const record = {
   id,
   epoch: '1795469637067608',
@@ -19,6 +19,7 @@ const record = {
   expiresAt: 33,
   ttlMs: 44,
   doneTtlMs: 55,
+  timers: ';3:77',
   state: '{"a":1}',
   internals: '{}',
 }
@@ -39,10 +40,10 @@ describe('a record as text', () => {
     for (const text of [
       '',
       '1',
-      '1t 5 2 n1-5 deleted -',
+      '2t 5 2 n1-5 deleted -',
       header,
       `${header}\n{}`,
-      `2${header.slice(1)}\n{}\n{}`,
+      `1${header.slice(1)}\n{}\n{}`,
     ])
       expect(parseRecord(id, text)).toBeNull()
   })
@@ -52,11 +53,11 @@ describe('a record as text', () => {
       epoch: record.epoch,
       version: 2,
     })
-    expect(parsePosition('1t 5 2 n1-5 deleted -')).toEqual({ epoch: '5', version: 2 })
+    expect(parsePosition('2t 5 2 n1-5 deleted -')).toEqual({ epoch: '5', version: 2 })
     expect(
-      parsePosition(`1 ${'9'.repeat(20)} ${'9'.repeat(15)} ${'x'.repeat(99)}`.slice(0, POSITION_LENGTH)),
+      parsePosition(`2 ${'9'.repeat(20)} ${'9'.repeat(15)} ${'x'.repeat(99)}`.slice(0, POSITION_LENGTH)),
     ).not.toBeNull()
-    for (const text of ['', '2 5 2 x', '1 x 2 ', 'nonsense']) expect(parsePosition(text)).toBeNull()
+    for (const text of ['', '1 5 2 x', '2 x 2 ', 'nonsense']) expect(parsePosition(text)).toBeNull()
   })
 })
 
@@ -95,7 +96,7 @@ describe('a feed message as text', () => {
       'uabc\nn1',
       'zabc\nx',
       'e\n\n',
-      `uabc\nn1\n1\n[]\n[]\n2 other format\n{}\n{}`,
+      `uabc\nn1\n1\n[]\n[]\n1 other format\n{}\n{}`,
     ])
       expect(parseFeedMessage(text)).toBeNull()
     fc.assert(fc.property(fc.string(), (text) => void parseFeedMessage(text)))

@@ -1,4 +1,4 @@
-import { createMachine, fromPromise, log } from 'xstate'
+import { assign, createMachine, fromCallback, fromObservable, fromPromise, log, not, setup } from 'xstate'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { defineSession } from '../../actors/define-session.ts'
@@ -38,9 +38,9 @@ describe('registering a definition', () => {
     },
   )
 
-  it.each([0, -5, 1.5, '1h', Infinity])('lifetime %s is refused', (ms) => {
+  it.each([0, -5, 1.5, '1h', Infinity, 1e14])('lifetime %s is refused', (ms) => {
     expect(refusal({ ...good, ttlMs: ms })).toMatch(
-      /ttlMs must be a positive number of milliseconds, or null/,
+      /ttlMs must be a positive whole number of milliseconds up to 100 years, or null/,
     )
     expect(refusal({ ...good, doneTtlMs: ms })).toMatch(/doneTtlMs must be/)
   })
@@ -61,25 +61,41 @@ describe('registering a definition', () => {
     expect(() => new Registry().register({ ...good, kind: 'troupe.session' })).not.toThrow()
   })
 
-  it('features that are not available yet, by the path of their state', () => {
-    const deep = (state: object): object => ({
-      initial: 'a',
-      states: { a: { initial: 'b', states: { b: state } } },
-    })
-    for (const [config, said] of [
-      [{ after: { 10: 'x' } }, 'state (root) has "after"; timers are not available yet'],
-      [{ invoke: { src: 'x' } }, 'state (root) has "invoke"; invocations are not available yet'],
-      [deep({ after: { 10: {} } }), 'state a.b has "after"; timers are not available yet'],
-      [deep({ invoke: { src: 'x' } }), 'state a.b has "invoke"; invocations are not available yet'],
+  it('what a machine refers to and nobody has made, by the path of its state', () => {
+    const deep = (state: object) =>
+      createMachine({ initial: 'a', states: { a: { initial: 'b', states: { b: state, c: {} } } } })
+    const implemented = setup({ actions: { known: () => undefined }, guards: { known: () => true } })
+    for (const [of, said] of [
+      [deep({ entry: 'gone' }), 'state a.b uses action "gone", which is not in setup({ actions })'],
+      [deep({ on: { X: { actions: { type: 'gone' } } } }), 'state a.b uses action "gone", which is not'],
+      [deep({ always: { guard: 'gone', target: 'c' } }), 'state a.b uses guard "gone", which is not in'],
+      [deep({ after: { gone: 'c' } }), 'state a.b waits for delay "gone", which is not in setup({ delays })'],
+      [deep({ invoke: { src: 'gone' } }), 'state a.b invokes "gone", which is not in setup({ actors })'],
+      [
+        deep({ invoke: { src: fromCallback(() => undefined) } }),
+        'the actor that state a.b invokes is made by',
+      ],
+      [
+        setup({ actors: { watch: fromObservable(() => null as never) } }).createMachine({}),
+        'actor "watch" is made by fromCallback or fromObservable, which holds no state',
+      ],
+      [
+        setup({ actors: { child: deep({ exit: 'gone' }) } }).createMachine({}),
+        'actor "child": state a.b uses action "gone"',
+      ],
     ] as const)
-      expect(
-        refusal({
-          ...good,
-          machine: { ...createMachine({}), config, transition: () => 1, restoreSnapshot: () => 1 },
-        }),
-      ).toBe(`definition "good": ${said}`)
-    expect(refusal({ ...good, machine: createMachine(deep({ after: { 10: {} } })) })).toMatch(
-      /state a\.b has "after"/,
+      expect(refusal({ ...good, machine: of })).toContain(`definition "good": ${said}`)
+    const machine = implemented.createMachine({
+      entry: 'known',
+      always: { guard: not('known'), actions: { type: 'known' } },
+      after: { 10: { actions: assign({}) } },
+    })
+    expect(() => new Registry().register(defineSession({ ...good, machine }))).not.toThrow()
+  })
+
+  it('members that a definition does not have', () => {
+    expect(refusal({ ...good, tll: 5 })).toContain(
+      'definition "good": tll is no member of a definition; there are: name,',
     )
   })
 

@@ -53,6 +53,29 @@ describe('servers that go away under load', () => {
     }
   })
 
+  it('LC1 Redis hangs while a worker dies: the others stay, and the cluster is whole again afterwards', async () => {
+    const redis = await startRedis({ dataDir, binaries: BINARIES, durable: true, log: () => undefined })
+    const cluster = await Cluster.start({ redisUrl: redis.url, databaseUrl: databaseUrl() })
+    try {
+      process.kill(redis.process.pid, 'SIGSTOP')
+      const [dead, alive] = cluster.pids('worker.js')
+      process.kill(dead ?? 0, 'SIGKILL')
+      // Longer than it takes to try five times in a row with the pauses between.
+      await sleep(duration(20_000, 45_000))
+      expect(cluster.pids('worker.js')).toContain(alive)
+      process.kill(redis.process.pid, 'SIGCONT')
+      const deadline = Date.now() + 20_000
+      while (cluster.pids('worker.js').length < 2 && Date.now() < deadline) await sleep(100)
+      expect(cluster.pids('worker.js')).toHaveLength(2)
+      expect((await cluster.health()).ok).toBe(true)
+    } finally {
+      process.kill(redis.process.pid, 'SIGCONT')
+      await cluster.stop()
+      await cluster.dropDatabase()
+      await redis.stop()
+    }
+  })
+
   it('LC1 FD1 CM4 Redis is killed with -9 and comes back: nothing acknowledged is lost, subscribers converge', async () => {
     const start = (): Promise<EmbeddedServer> =>
       startRedis({ dataDir, binaries: BINARIES, durable: true, log: () => undefined })

@@ -106,10 +106,12 @@ describe('a start that cannot work ends with one clear line and a code that is n
       'timed.ts',
       `import { createMachine } from 'xstate'
        import { defineSession } from 'troupe'
-       const machine = createMachine({ initial: 'a', states: { a: { after: { 100: 'b' } }, b: {} } })
+       const machine = createMachine({ initial: 'a', states: { a: { after: { soon: 'b' } }, b: {} } })
        export default defineSession({ name: 'timed', version: 1, machine })`,
     )
-    await expectRefusal(/timed\.ts: definition "timed": state a has "after"/, [timed])
+    await expectRefusal(/timed\.ts: definition "timed": state a waits for delay "soon", which is not/, [
+      timed,
+    ])
     const twice = definitionFile(
       'twice.mjs',
       `export { documentSession as a } from ${JSON.stringify(join(MAIN, '../../../actors/lifecycles/document.js'))}`,

@@ -58,6 +58,7 @@ describe('CM1 a commit is all or nothing', () => {
       expiresAt,
       ttlMs: 100_000,
       doneTtlMs: 7000,
+      timers: '-',
       state: stateOf(0),
       internals: '{"historyValue":{}}',
     })
@@ -122,7 +123,7 @@ describe('CM1 a commit is all or nothing', () => {
     const heard = await heardOf(id, () => b.write({ ...b.deletion(id), audit: '{"why":"test"}' }))
     const found = await tracesOf(cluster, id)
     expect(await a.store.read(id)).toBeNull()
-    expect(found.record).toMatch(new RegExp(`^1t ${created.epoch} 2 \\S+ deleted `))
+    expect(found.record).toMatch(new RegExp(`^2t ${created.epoch} 2 \\S+ deleted `))
     expect(found.keyTtlMs).toBeGreaterThan(500_000)
     expect(found.expiryEntry).toBeNull()
     expect(found.rows[1]).toMatchObject({ v: '2', k: 'deleted', p: found.rows[0]?.['c'], s: '' })
@@ -194,4 +195,16 @@ describe('CM1 a commit is all or nothing', () => {
     expect(first).toMatchObject({ kind: 'committed' })
     expect(second).toMatchObject({ kind: 'stale', record: { version: 1 } })
   })
+})
+
+it('CM1 an entry that cannot be read fails alone', async () => {
+  const [id, bad] = [sid('beside'), sid('bad')]
+  const base = await a.write(a.creation(id))
+  const outcomes = await a.store.execute([
+    a.creation(bad, { ttlMs: 0.5, doneTtlMs: 0.5 }),
+    a.commit(id, base),
+    a.creation(sid('beside-2')),
+  ])
+  expect(outcomes.map(({ kind }) => kind)).toEqual(['refused', 'committed', 'committed'])
+  expect((await tracesOf(cluster, bad)).record).toBeNull()
 })

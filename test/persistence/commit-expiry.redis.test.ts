@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseFeedMessage } from '../../actors/feed-message.ts'
 import { partitionOf } from '../../actors/partitions.ts'
+import type { SessionId } from '../../actors/session.ts'
 import { NOBODY, sid, sleepMs, TestCluster, until } from '../support/hosts.ts'
 import { counterSession } from '../runtime/host-machines.ts'
 import { systemClock } from '../../runtime/clock.ts'
-import { ExpirySweep } from '../../runtime/host/expiry-sweep.ts'
+import { Clockwork } from '../../runtime/host/clockwork.ts'
 import { key, Listener, stateIn, tracesOf, Writer } from './store-support.ts'
 
 let cluster: TestCluster
@@ -22,6 +23,10 @@ const SHORT = { ttlMs: 40, doneTtlMs: 40 }
 /** For what must be seen alive first, on a busy machine too. */
 const LONGER = { ttlMs: 400, doneTtlMs: 400 }
 
+async function dueIds(id: SessionId): Promise<SessionId[]> {
+  return (await b.store.due(partitionOf(id), 0, 10)).map((due) => due.id)
+}
+
 describe('a session past its time', () => {
   it('is gone for reads before anybody swept it, and its record is still there for the sweep', async () => {
     const id = sid('read')
@@ -30,7 +35,7 @@ describe('a session past its time', () => {
     await until(async () => (await b.store.read(id)) === null)
     // Each process has its own lower bound of the server's clock.
     await until(async () => (await a.store.read(id)) === null)
-    expect((await tracesOf(cluster, id)).record).toMatch(/^1 /)
+    expect((await tracesOf(cluster, id)).record).toMatch(/^2 /)
   })
 
   it.each(['commit', 'check', 'deletion'] as const)('is ended by a %s, which finds it gone', async (kind) => {
@@ -55,7 +60,7 @@ describe('a session past its time', () => {
     expect(rows[1]?.['p']).toBe(rows[0]?.['c'])
     expect(JSON.parse(rows[1]?.['m'] ?? '')).toMatchObject({ machine: 'counter', machineVersion: 1 })
     expect(expiryEntry).toBeNull()
-    expect(record).toMatch(/^1t /)
+    expect(record).toMatch(/^2t /)
     expect(await b.run(b.check(id, base))).toMatchObject({ kind: 'gone', reason: 'expired' })
     expect((await tracesOf(cluster, id)).rows).toHaveLength(2)
   })
@@ -63,8 +68,8 @@ describe('a session past its time', () => {
   it('is due for the sweep, which ends it with a row and a notice, once', async () => {
     const id = sid('swept')
     const base = await a.write(a.creation(id, LONGER))
-    expect(await b.store.dueExpiries(partitionOf(id), 10)).not.toContain(id)
-    await until(async () => (await b.store.dueExpiries(partitionOf(id), 10)).includes(id))
+    expect(await dueIds(id)).not.toContain(id)
+    await until(async () => (await dueIds(id)).includes(id))
     const listener = await Listener.on(cluster, id)
     const outcomes = await Promise.all([a.run(a.expiry(id)), b.run(b.expiry(id)), a.run(a.expiry(id))])
     expect(outcomes.map(({ kind }) => kind).sort()).toEqual(['committed', 'gone', 'gone'])
@@ -75,7 +80,7 @@ describe('a session past its time', () => {
       ['1', 'created', base.epoch],
       ['2', 'expired', base.epoch],
     ])
-    expect(await b.store.dueExpiries(partitionOf(id), 10)).not.toContain(id)
+    expect(await dueIds(id)).not.toContain(id)
   })
 
   it('is ended by the sweep even if its record has vanished', async () => {
@@ -117,7 +122,7 @@ describe('the time of a session', () => {
     const later = await a.write(a.commit(id, base, { ttlMs: 50_000 }))
     // Not at each commit: the entry still says what the creation said.
     expect((await tracesOf(cluster, id)).expiryEntry).toBe(base.expiresAt)
-    expect(await b.run(b.expiry(id))).toEqual({ kind: 'early', expiresAt: later.expiresAt })
+    expect(await b.run(b.expiry(id))).toEqual({ kind: 'early', dueMs: later.expiresAt })
     const traces = await tracesOf(cluster, id)
     expect(traces.expiryEntry).toBe(later.expiresAt)
     expect(traces.rows).toHaveLength(2)
@@ -149,7 +154,7 @@ describe('the time of a session', () => {
     expect(base.expiresAt).toBeNull()
     expect(await tracesOf(cluster, id)).toMatchObject({ keyTtlMs: -1, expiryEntry: null })
     expect(await a.store.read(id)).toMatchObject({ expiresAt: null, ttlMs: null, doneTtlMs: null })
-    expect(await a.run(a.expiry(id))).toEqual({ kind: 'early', expiresAt: null })
+    expect(await a.run(a.expiry(id))).toEqual({ kind: 'early', dueMs: null })
     expect(await a.run(a.commit(id, base, { ttlMs: null, doneTtlMs: null }))).toMatchObject({
       expiresAt: null,
     })
@@ -206,12 +211,18 @@ describe('the sweep of a host', () => {
     const ids = await Promise.all(
       Array.from({ length: 5 }, async () => (await p.host.create({ machine: 'counter' }, NOBODY)).record.id),
     )
-    // A fast clock for the rounds: a sweep looks at all partitions every five seconds.
+    // A fast clock for the rounds: a sweep looks at all partitions every two seconds.
     const clock = {
       now: () => systemClock.now(),
       setTimeout: (callback: () => void, ms: number) => systemClock.setTimeout(callback, ms / 20),
     }
-    const sweep = new ExpirySweep({ store: q.store, expire: (id) => q.host.expire(id), clock, log: q.log })
+    const sweep = new Clockwork({
+      store: q.store,
+      expire: (id) => q.host.expire(id),
+      fire: (id) => q.host.fire(id),
+      clock,
+      log: q.log,
+    })
     sweep.start()
     await until(() => q.published.length === 5)
     sweep.stop()

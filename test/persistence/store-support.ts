@@ -85,6 +85,8 @@ export class Writer {
       done: false,
       transitions: [],
       internals: '{}',
+      timers: '-',
+      firesAt: null,
       events: '["ADD"]',
       emitted: [],
       ...more,
@@ -140,7 +142,7 @@ export async function stateIn(cluster: TestCluster, id: SessionId): Promise<Omit
   return { record: record?.replace(RESERVATION, '$1-$2') ?? null, expiryEntry, rows, commandKeys }
 }
 
-const RESERVATION = /^(1(?: \S+){11} )\S+( \S+\n)/
+const RESERVATION = /^(2(?: \S+){11} )\S+( \S+ \S+\n)/
 
 export function reservationIn(record: string | null): string | undefined {
   return record?.split('\n')[0]?.split(' ')[12]

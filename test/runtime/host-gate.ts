@@ -17,7 +17,8 @@ export class Gate {
     read: (id) => store.read(id),
     positions: (ids) => store.positions(ids),
     broadcast: (id, message) => store.broadcast(id, message),
-    dueExpiries: (partition, limit) => store.dueExpiries(partition, limit),
+    due: (partition, horizonMs, limit) => store.due(partition, horizonMs, limit),
+    now: () => store.now(),
   })
 
   /** Calls that stand at the shut door. */

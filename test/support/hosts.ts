@@ -5,7 +5,7 @@ import type { FeedMessage } from '../../actors/feed-message.ts'
 import type { Caller, Clock, SessionStore } from '../../actors/ports.ts'
 import { Registry } from '../../actors/registry.ts'
 import { parseSessionId } from '../../actors/session.ts'
-import type { SessionId } from '../../actors/session.ts'
+import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import { Keys } from '../../persistence/keys.ts'
 import { RedisSessionStore } from '../../persistence/redis-session-store.ts'
 import { systemClock } from '../../runtime/clock.ts'
@@ -62,6 +62,7 @@ export interface ProcessOptions extends StoreOptions {
   readonly warmSessions?: number
   readonly maxSessionBytes?: number
   readonly maxEventBytes?: number
+  readonly onTimers?: (record: SessionRecord) => void
 }
 
 export interface TestProcess {
@@ -73,6 +74,8 @@ export interface TestProcess {
   readonly published: { message: FeedMessage; origins: ReadonlySet<object> }[]
   /** Sessions whose outbox was said to have something new. */
   readonly committed: SessionId[]
+  /** Records of its commits that left timers armed. */
+  readonly armed: SessionRecord[]
 }
 
 /** Some processes on one key prefix that nobody else uses. They do not hear each other's feed. */
@@ -104,6 +107,7 @@ export class TestCluster {
     for (const definition of options.definitions ?? []) registry.register(definition)
     const published: TestProcess['published'] = []
     const committed: SessionId[] = []
+    const armed: SessionRecord[] = []
     const host = new SessionHost({
       store: options.wrap?.(store) ?? store,
       registry,
@@ -115,8 +119,9 @@ export class TestCluster {
       maxSessionBytes: options.maxSessionBytes ?? 1_000_000,
       maxEventBytes: options.maxEventBytes ?? 100_000,
       onCommitted: (id) => void committed.push(id),
+      onTimers: options.onTimers ?? ((record) => void armed.push(record)),
     })
-    return { node: store.node, store, host, log, published, committed }
+    return { node: store.node, store, host, log, published, committed, armed }
   }
 
   async close(): Promise<void> {

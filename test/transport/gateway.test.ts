@@ -48,6 +48,23 @@ describe('the methods', () => {
     }
   })
 
+  it('FD2 tells the end of a session behind the replies that are under way, and before what comes after it', async () => {
+    const [owner, other] = [await rig.connect(), await rig.connect()]
+    await owner.call('createSession', { machine: 'counter', id: 'a', subscribe: true })
+    rig.service.delayMs = () => 50
+    owner.send([
+      { jsonrpc: '2.0', id: 100, method: 'getSession', params: { id: 'a' } },
+      { jsonrpc: '2.0', id: 101, method: 'getSession', params: { id: 'b' } },
+    ])
+    await until(() => rig.service.calls.includes('get b'))
+    rig.service.delayMs = () => 0
+    await other.call('deleteSession', { id: 'a' })
+    expect(owner.notified('sessionEnded')).toEqual([])
+    await until(() => owner.notified('sessionEnded').length > 0)
+    const order = owner.received.map((frame) => (Array.isArray(frame) ? 'batch' : (frame.method ?? 'reply')))
+    expect(order.indexOf('sessionEnded')).toBeGreaterThan(order.indexOf('batch'))
+  })
+
   it('subscribes with the creation before the next request takes effect, so that none of its emitted events is missed', async () => {
     const client = await rig.connect()
     const created = client.call('createSession', { machine: 'counter', id: 'a', subscribe: true })

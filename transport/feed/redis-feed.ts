@@ -40,6 +40,7 @@ export class RedisFeed implements Feed {
   readonly #partitionChannels: ReadonlySet<string>
   #all = false
   #wasReady = false
+  #isOpen = false
   #stopped = false
   #pingTimer: { cancel(): void } | null = null
   #retryTimer: { cancel(): void } | null = null
@@ -60,8 +61,8 @@ export class RedisFeed implements Feed {
     this.#redis.on('smessage', (channel: string, text: string) => this.#heard(channel, text))
     this.#redis.on('ready', () => void this.#ready())
     this.#redis.on('close', () => {
-      if (!this.#stopped && this.#wasReady)
-        options.logger.warn({}, 'the feed has lost its connection to Redis')
+      if (!this.#stopped && this.#isOpen) options.logger.warn({}, 'the feed has lost its connection to Redis')
+      this.#isOpen = false
     })
   }
 
@@ -127,6 +128,7 @@ export class RedisFeed implements Feed {
   }
 
   async #ready(): Promise<void> {
+    this.#isOpen = true
     if (!this.#wasReady) {
       this.#wasReady = true
       return

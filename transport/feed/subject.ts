@@ -14,6 +14,7 @@ import type { SessionEnded, SessionUpdated } from '../../actors/feed-message.ts'
 import type { Clock, Logger } from '../../actors/ports.ts'
 import { messageOf } from '../../actors/errors.ts'
 import {
+  compareEpochs,
   comparePositions,
   type EndReason,
   type Position,
@@ -130,6 +131,7 @@ export class Subject {
   update(news: SessionUpdated, origins: ReadonlySet<object> | null): void {
     const { record } = news
     if (this.#ended !== null && comparePositions(record, this.#ended) <= 0) return
+    if (news.baseVersion === 0) this.#endLifeBefore(record)
     this.#saw(record)
     if (this.#audience.size === 0) return
     if (origins !== null && origins.size > 0) this.#audience.answered(origins, record)
@@ -140,6 +142,14 @@ export class Subject {
       this.#apply(news)
       this.#catchUp()
     }
+  }
+
+  /** The session was created while one of an earlier life is known: that has ended, though its news is late. */
+  #endLifeBefore(created: SessionRecord): void {
+    const [known, last] = [this.#known, this.#latest]
+    if (known === null || last === null || compareEpochs(last.epoch, created.epoch) >= 0) return
+    const isExpired = last.expiresAt !== null && last.expiresAt <= created.createdAt
+    this.#finish({ epoch: last.epoch, version: last.version + 1 }, isExpired ? 'expired' : 'deleted', null)
   }
 
   message(text: string): void {

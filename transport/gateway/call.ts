@@ -72,8 +72,11 @@ export class Call {
   #answer(answer: Answer): void {
     if (this.#over) return
     this.#over = true
-    if (this.#batch !== null) this.#batch.settle(this.#slot, answer)
-    else if (this.idText !== null) this.client.reply(replyText(this.client, this.method, this.idText, answer))
+    if (this.#batch !== null) this.#batch.settle(this.#slot, answer, this.lane)
+    else if (this.idText !== null) {
+      this.client.reply(replyText(this.client, this.method, this.idText, answer))
+      if (this.lane !== null) this.client.replied(this.lane)
+    }
     this.client.finished(this.lane)
   }
 }
@@ -83,6 +86,7 @@ export class BatchReply {
   readonly #client: Client
   readonly #ids: string[] = []
   readonly #answers: (Answer | null)[] = []
+  readonly #lanes: string[] = []
   #open: number
 
   /** `size`: requests in the batch, with or without id. */
@@ -97,13 +101,17 @@ export class BatchReply {
   }
 
   /** `slot` -1: a request without id is over. */
-  settle(slot: number, answer: Answer): void {
-    if (slot >= 0) this.#answers[slot] = answer
+  settle(slot: number, answer: Answer, lane: string | null): void {
+    if (slot >= 0) {
+      this.#answers[slot] = answer
+      if (lane !== null) this.#lanes.push(lane)
+    }
     if (--this.#open > 0 || this.#answers.length === 0) return
     const texts = this.#answers.map((answer, index) =>
       answer === null ? '' : replyText(this.#client, 'a batch', this.#ids[index] ?? 'null', answer),
     )
     this.#client.reply(`[${texts.join(',')}]`)
+    for (const each of this.#lanes) this.#client.replied(each)
   }
 }
 

@@ -13,6 +13,8 @@ export interface Client extends Subscriber {
   /** JSON text of the view that a reply with this record must carry, the newest that the client knows of. */
   viewForReply(record: SessionRecord): string
   reply(text: string): void
+  /** A reply was written for a call that stood in the order of session `lane`. */
+  replied(lane: string): void
   /** A call is over that stood in the order of session `lane` (`null`: of none). */
   finished(lane: string | null): void
   /** What was thrown as an error for the client; faults are logged. */
@@ -22,8 +24,6 @@ export interface Client extends Subscriber {
   claimSubscription(id: SessionId): void
   /** Gives the place back, and forgets what waits for it. */
   releaseSubscription(id: SessionId): void
-  /** From now on the end of this session is kept back, since a reply may tell it. */
-  deleteBegins(id: SessionId): void
-  /** `told`: the reply told the end; else what was kept back is told now. */
-  deleteOver(id: SessionId, told: boolean): void
+  /** A reply is about to tell the end of this session: what is kept back of it is not wanted any more. */
+  endTold(id: SessionId): void
 }

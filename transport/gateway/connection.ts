@@ -3,7 +3,8 @@ import type { Duplex } from 'node:stream'
 import type { RawData, WebSocket } from 'ws'
 import { TroupeError, errorKinds } from '../../actors/errors.ts'
 import type { Caller, Logger, Principal } from '../../actors/ports.ts'
-import type { SessionId, SessionRecord } from '../../actors/session.ts'
+import { comparePositions } from '../../actors/session.ts'
+import type { Position, SessionId, SessionRecord } from '../../actors/session.ts'
 import type { EndedNotification, Notification } from '../feed/subscriber.ts'
 import { closeKinds, type CloseKindName } from '../protocol/close-codes.ts'
 import { errorReplyText, parseFrame, type Refusal, type Request } from '../protocol/codec.ts'
@@ -40,8 +41,10 @@ export class Connection implements Client {
   readonly #outlet: Outlet
   readonly #order = new RequestOrder()
   readonly #subscriptions = new Set<SessionId>()
-  /** Sessions being deleted by this client, and the news of their end that came before the reply. */
-  readonly #deleting = new Map<SessionId, EndedNotification | null>()
+  /** Sessions with replies under way, and how many: a reply may tell of a time before the end. */
+  readonly #replying = new Map<string, number>()
+  /** Ends that are told behind those replies. */
+  readonly #ends = new Map<string, EndedNotification>()
   #inFlight = 0
   #crowded = false
   #retiring = false
@@ -184,6 +187,8 @@ export class Connection implements Client {
       prepared.start()
     } else {
       call.lane = prepared.lane
+      if (call.idText !== null)
+        this.#replying.set(prepared.lane, (this.#replying.get(prepared.lane) ?? 0) + 1)
       this.#order.enter(prepared.lane, prepared.order, prepared.start)
     }
   }
@@ -204,9 +209,19 @@ export class Connection implements Client {
     this.#outlet.reply(text)
   }
 
+  replied(lane: string): void {
+    const others = (this.#replying.get(lane) ?? 1) - 1
+    if (others > 0) this.#replying.set(lane, others)
+    else {
+      this.#replying.delete(lane)
+      this.#tellEnd(lane)
+    }
+  }
+
   viewForReply(record: SessionRecord): string {
     const { fanOut, service } = this.#options.context
     const newest = fanOut.settle(this, record)
+    this.#tellEnd(newest.id, newest)
     if (this.#outlet.congested) this.#outlet.settled(newest.id, newest)
     return service.encodeView(newest, this.principal)
   }
@@ -215,12 +230,22 @@ export class Connection implements Client {
     const { id } = notification
     if (notification.kind === 'ended') {
       this.#subscriptions.delete(id)
-      if (this.#deleting.has(id)) {
-        this.#deleting.set(id, notification)
+      if (this.#replying.has(id)) {
+        this.#ends.set(id, notification)
         return
       }
+    } else if (notification.kind === 'updated') {
+      this.#tellEnd(id, notification.record)
     }
     this.#outlet.notify(notification)
+  }
+
+  /** @param before tell it only if it was before this, which comes next */
+  #tellEnd(id: string, before?: Position): void {
+    const ended = this.#ends.get(id)
+    if (ended === undefined || (before !== undefined && comparePositions(ended.position, before) > 0)) return
+    this.#ends.delete(id)
+    this.#outlet.notify(ended)
   }
 
   blame(method: string, thrown: unknown): TroupeError {
@@ -255,13 +280,7 @@ export class Connection implements Client {
     this.#outlet.forget(id)
   }
 
-  deleteBegins(id: SessionId): void {
-    if (!this.#deleting.has(id)) this.#deleting.set(id, null)
-  }
-
-  deleteOver(id: SessionId, told: boolean): void {
-    const ended = this.#deleting.get(id)
-    this.#deleting.delete(id)
-    if (ended && !told) this.#outlet.notify(ended)
+  endTold(id: SessionId): void {
+    this.#ends.delete(id)
   }
 }

@@ -96,22 +96,16 @@ const table: { readonly [M in MethodName]: Method<M> } = {
     order: 'write',
     lane: ofSession,
     run({ service, fanOut }, { id }, call) {
-      const answered = call.idText !== null
-      if (answered) call.client.deleteBegins(id)
       service.delete(id, call.caller).then(
         (deleted) => {
+          const isTold = deleted && call.idText !== null
+          if (isTold) call.client.endTold(id)
           call.text(`{"deleted":${deleted}}`)
-          if (!answered) return
-          call.client.deleteOver(id, deleted)
-          if (deleted) {
-            fanOut.leave(id, call.client)
-            call.client.releaseSubscription(id)
-          }
+          if (!isTold) return
+          fanOut.leave(id, call.client)
+          call.client.releaseSubscription(id)
         },
-        (error: unknown) => {
-          call.fail(error)
-          if (answered) call.client.deleteOver(id, false)
-        },
+        (error: unknown) => call.fail(error),
       )
     },
   },

@@ -79,6 +79,7 @@ export function makeRecord(
     expiresAt: null,
     ttlMs: null,
     doneTtlMs: null,
+    timers: '-',
     state: JSON.stringify(state),
     internals: '{}',
   }

@@ -1,0 +1,80 @@
+/** What follows a commit on the process that made it, in this order: subscribers, the sender, actions, timers, the audit. */
+import type { Effect, Live, Plan } from '../../actors/plan.ts'
+import type { CommitEntry, StoreOutcome } from '../../actors/ports.ts'
+import { comparePositions } from '../../actors/session.ts'
+import type { SessionRecord } from '../../actors/session.ts'
+import { runEffects } from './effects.ts'
+import type { HostParts } from './host-parts.ts'
+
+type Done = Extract<StoreOutcome, { kind: 'committed' | 'duplicate' }>
+
+/** The record that a commit has written. */
+export function committedRecord(
+  parts: HostParts,
+  entry: CommitEntry,
+  base: SessionRecord,
+  plan: Plan,
+  outcome: Done,
+): SessionRecord {
+  // A resend found the commit done: what only the script knows stands in the record, unless that has gone on since.
+  const told = outcome.kind === 'committed' ? { ...outcome, updatedAt: outcome.time } : outcome.record
+  return {
+    ...base,
+    epoch: outcome.epoch,
+    version: outcome.version,
+    commitId: `${parts.store.node}-${entry.number}`,
+    updatedAt: told?.updatedAt ?? base.updatedAt,
+    expiresAt: told === null ? base.expiresAt : told.expiresAt,
+    timers: told?.timers ?? '-',
+    state: plan.state,
+    internals: plan.internals,
+  }
+}
+
+/** The newest that is known after a commit: somebody may have been there since, if it was found done. */
+export function newestAfter(outcome: Done, record: SessionRecord): SessionRecord {
+  const found = outcome.kind === 'duplicate' ? outcome.record : null
+  return found !== null && comparePositions(found, record) > 0 ? found : record
+}
+
+export interface AfterCommit {
+  readonly entry: CommitEntry
+  readonly record: SessionRecord
+  readonly live: Live | null
+  readonly effects: readonly Effect[]
+  /** Connections whose reply carries it. */
+  readonly origins: ReadonlySet<object>
+  /** Answers the senders. */
+  readonly answer: () => void
+}
+
+export function afterCommit(
+  parts: HostParts,
+  outcome: Done,
+  { entry, record, live, effects, origins, answer }: AfterCommit,
+): void {
+  const { id, base, events } = entry
+  // After a resend it is not known when the timers are due, or whether it is still the newest.
+  if (outcome.kind === 'committed') parts.warm.set({ record, live })
+  else parts.warm.delete(id)
+  const emitted = entry.emitted.map(({ transition, event }) => ({
+    version: outcome.firstVersion + transition,
+    event,
+  }))
+  parts.sink.publish(
+    {
+      kind: 'updated',
+      id,
+      node: parts.store.node,
+      baseVersion: base?.version ?? 0,
+      record,
+      events,
+      emitted,
+    },
+    origins,
+  )
+  answer()
+  runEffects(effects, record, parts.log)
+  if (record.timers !== '-') parts.onTimers(record)
+  parts.onCommitted(id)
+}

@@ -1,0 +1,450 @@
+/**
+ * The same machine as a live XState actor with a simulated clock, and here, restored from its record before each step: both
+ * must agree in state, context, output, emitted events and the order of actions.
+ */
+import fc from 'fast-check'
+import {
+  assign,
+  cancel,
+  createActor,
+  emit,
+  enqueueActions,
+  fromTransition,
+  raise,
+  sendParent,
+  sendTo,
+  setup,
+  stopChild,
+} from 'xstate'
+import type { AnyActorRef, AnyStateMachine } from 'xstate'
+import { describe, expect, it } from 'vitest'
+import { defineSession } from '../../actors/define-session.ts'
+import { VirtualSession } from './virtual-session.ts'
+
+type Step = { readonly send: string } | { readonly wait: number }
+type Factory = (say: (what: string) => void) => AnyStateMachine
+
+/** What can be seen of a run after each of its steps. */
+interface Sight {
+  readonly status: string
+  readonly value: unknown
+  readonly context: unknown
+  readonly output: unknown
+  readonly said: readonly string[]
+  readonly emitted: readonly unknown[]
+}
+
+/** Fires each timer at its own time; those of one time in the order armed. XState's jumps to the end first. */
+class SteadyClock {
+  #now = 0
+  #armed: { readonly dueMs: number; readonly act: () => void }[] = []
+
+  setTimeout(act: () => void, ms: number): object {
+    const timer = { dueMs: this.#now + ms, act }
+    this.#armed.push(timer)
+    return timer
+  }
+
+  clearTimeout(timer: object): void {
+    this.#armed = this.#armed.filter((each) => each !== timer)
+  }
+
+  advance(ms: number): void {
+    const until = this.#now + ms
+    for (;;) {
+      const dueMs = Math.min(...this.#armed.map((each) => each.dueMs))
+      const next = this.#armed.find((each) => each.dueMs === dueMs)
+      if (next === undefined || dueMs > until) break
+      this.#now = dueMs
+      this.clearTimeout(next)
+      next.act()
+    }
+    this.#now = until
+  }
+}
+
+function runLive(factory: Factory, steps: readonly Step[]): Sight[] {
+  const said: string[] = []
+  const emitted: unknown[] = []
+  const clock = new SteadyClock()
+  const actor = createActor(
+    factory((what) => said.push(what)),
+    { clock, logger: () => undefined },
+  )
+  actor.subscribe({ error: () => undefined })
+  actor.on('*', (event) => emitted.push(event))
+  actor.start()
+  const look = (): Sight => {
+    const { status, value, context, output } = actor.getSnapshot()
+    return JSON.parse(JSON.stringify({ status, value, context, output, said, emitted })) as Sight
+  }
+  const sights = [look()]
+  for (const step of steps) {
+    if ('wait' in step) clock.advance(step.wait)
+    else if (actor.getSnapshot().status === 'active') actor.send({ type: step.send })
+    sights.push(look())
+  }
+  return sights
+}
+
+function runStored(factory: Factory, steps: readonly Step[]): Sight[] {
+  const said: string[] = []
+  const machine = factory((what) => said.push(what))
+  const session = new VirtualSession(defineSession({ name: 'd', version: 1, machine }))
+  const look = (): Sight => {
+    const { status, value, context, output } = session.state
+    const { emitted } = session
+    return JSON.parse(JSON.stringify({ status, value, context, output, said, emitted })) as Sight
+  }
+  const sights = [look()]
+  for (const step of steps) {
+    if ('wait' in step) session.advance(step.wait)
+    else session.send({ type: step.send })
+    sights.push(look())
+  }
+  return sights
+}
+
+// ── Machines by hand ─────────────────────────────────────────────────────────────────────────────────────────────
+
+const patterns: Record<string, Factory> = {
+  'after, by number, name and expression, and re-entry that arms anew': (say) =>
+    setup({
+      types: {} as { context: { n: number }; events: { type: string } },
+      delays: { named: 20, computed: ({ context }) => 10 * (context.n + 1) },
+      actions: { say: (_, params: string) => say(params) },
+    }).createMachine({
+      context: { n: 0 },
+      initial: 'a',
+      states: {
+        a: {
+          entry: [assign({ n: ({ context }) => context.n + 1 }), { type: 'say', params: 'in a' }],
+          exit: { type: 'say', params: 'out of a' },
+          after: { 30: 'b', named: { actions: { type: 'say', params: 'named' } } },
+          on: { A: { target: 'a', reenter: true }, B: 'b' },
+        },
+        b: { after: { computed: 'a' }, on: { A: 'a' } },
+      },
+    }),
+  'delayed raise and cancel, by id': (say) =>
+    setup({
+      types: {} as { context: Record<string, never>; events: { type: string } },
+      actions: { say: (_, params: string) => say(params) },
+    }).createMachine({
+      context: {},
+      on: {
+        A: { actions: [raise({ type: 'LATE' }, { id: 'late', delay: 25 }), emit({ type: 'armed' })] },
+        B: { actions: [cancel('late'), emit({ type: 'cancelled' })] },
+        C: { actions: raise({ type: 'D' }) },
+        D: { actions: { type: 'say', params: 'D' } },
+        LATE: { actions: [{ type: 'say', params: 'late' }, emit({ type: 'late' })] },
+      },
+    }),
+  'a child with timers of its own, told and telling': (say) => {
+    const child = setup({
+      types: {} as { context: { ticks: number }; events: { type: string } },
+      actions: { say: (_, params: string) => say(params) },
+    }).createMachine({
+      context: { ticks: 0 },
+      initial: 'on',
+      states: {
+        on: {
+          entry: { type: 'say', params: 'child on' },
+          after: {
+            10: {
+              target: 'on',
+              reenter: true,
+              actions: [assign({ ticks: ({ context }) => context.ticks + 1 }), sendParent({ type: 'TICK' })],
+            },
+          },
+          on: { PAUSE: 'off' },
+        },
+        off: { on: { GO: 'on', END: 'end' } },
+        end: { type: 'final' },
+      },
+      output: ({ context }) => context.ticks,
+    })
+    return setup({
+      types: {} as { context: { seen: number; result: unknown }; events: { type: string } },
+      actors: { child },
+      actions: { say: (_, params: string) => say(params) },
+    }).createMachine({
+      context: { seen: 0, result: null },
+      initial: 'running',
+      states: {
+        running: {
+          invoke: {
+            id: 'ticker',
+            src: 'child',
+            onDone: { target: 'done', actions: assign({ result: ({ event }) => event.output as unknown }) },
+          },
+          on: {
+            TICK: { actions: assign({ seen: ({ context }) => context.seen + 1 }) },
+            A: { actions: sendTo('ticker', { type: 'PAUSE' }) },
+            B: { actions: sendTo('ticker', { type: 'GO' }, { delay: 15 }) },
+            C: { actions: sendTo('ticker', { type: 'END' }) },
+            D: 'idle',
+          },
+        },
+        idle: { entry: { type: 'say', params: 'idle' }, on: { A: 'running' } },
+        done: { type: 'final' },
+      },
+      output: ({ context }) => context,
+    })
+  },
+  'spawned children, kept by reference, stopped, three deep': (say) => {
+    const leaf = setup({
+      types: {} as { context: { id: string }; input: string; events: { type: string } },
+    }).createMachine({
+      context: ({ input }) => ({ id: input }),
+      after: { 12: { actions: sendParent(({ context }) => ({ type: 'LEAF', id: context.id })) } },
+    })
+    const branch = setup({
+      types: {} as { context: { heard: number }; events: { type: string } },
+      actors: { leaf },
+      actions: { say: (_, params: string) => say(params) },
+    }).createMachine({
+      context: { heard: 0 },
+      invoke: { id: 'leaf', src: 'leaf', input: 'x' },
+      on: {
+        LEAF: {
+          actions: [
+            assign({ heard: ({ context }) => context.heard + 1 }),
+            { type: 'say', params: 'branch heard' },
+            sendParent({ type: 'UP' }),
+          ],
+        },
+      },
+    })
+    return setup({
+      types: {} as { context: { refs: unknown[]; ups: number; made: number }; events: { type: string } },
+      actors: {
+        branch,
+        sum: fromTransition((sum: number, { by }: { type: 'ADD'; by: number }) => sum + by, 0),
+      },
+    }).createMachine({
+      context: { refs: [], ups: 0, made: 0 },
+      on: {
+        A: {
+          actions: enqueueActions(({ context, enqueue }) => {
+            enqueue.assign({ made: context.made + 1 })
+            enqueue.spawnChild('branch', { id: `b${context.made}`, systemId: `sys${context.made}` })
+          }),
+        },
+        B: { actions: stopChild('b0') },
+        C: {
+          actions: assign({
+            refs: ({ context, spawn }) => [
+              ...context.refs,
+              spawn('sum', { id: `s${context.refs.length}` }).id,
+            ],
+          }),
+        },
+        D: {
+          actions: enqueueActions(({ system, enqueue }) => {
+            const first = system.get('sys0') as AnyActorRef | undefined
+            if (first !== undefined) enqueue.sendTo(first, { type: 'LEAF' })
+          }),
+        },
+        UP: { actions: assign({ ups: ({ context }) => context.ups + 1 }) },
+      },
+    })
+  },
+  'a child that fails, with and without somebody to catch it': (say) => {
+    const child = setup({
+      types: {} as { events: { type: string } },
+      guards: {
+        broken: () => {
+          throw new Error('broken guard')
+        },
+      },
+    }).createMachine({ on: { FAIL: { guard: 'broken', target: '.x' } }, initial: 'x', states: { x: {} } })
+    return setup({
+      types: {} as { context: { caught: string }; events: { type: string } },
+      actors: { child },
+      actions: { say: (_, params: string) => say(params) },
+    }).createMachine({
+      context: { caught: '' },
+      initial: 'caught',
+      states: {
+        caught: {
+          invoke: {
+            id: 'c',
+            src: 'child',
+            onError: {
+              target: 'free',
+              actions: [
+                assign({ caught: ({ event }) => (event.error as Error).message.slice(0, 10) }),
+                { type: 'say', params: 'caught' },
+              ],
+            },
+          },
+          on: { A: { actions: sendTo('c', { type: 'FAIL' }) } },
+        },
+        free: { invoke: { id: 'c', src: 'child' }, on: { B: { actions: sendTo('c', { type: 'FAIL' }) } } },
+      },
+    })
+  },
+}
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({ send: fc.constantFrom('A', 'B', 'C', 'D') }),
+  fc.record({ wait: fc.integer({ min: 1, max: 40 }) }),
+)
+const steps = fc.array(step, { minLength: 1, maxLength: 25 })
+
+describe('a session restored before each step, beside a live actor', () => {
+  it.each(Object.keys(patterns))('AU4 %s', (name) => {
+    const factory = patterns[name] as Factory
+    fc.assert(
+      fc.property(steps, (script) => {
+        expect(runStored(factory, script)).toEqual(runLive(factory, script))
+      }),
+      { numRuns: 150 },
+    )
+  })
+
+  it('AU4 machines made at random', () => {
+    let machines = 0
+    let events = 0
+    fc.assert(
+      fc.property(randomNode(3), steps, (node, script) => {
+        machines++
+        events += script.length
+        const factory = factoryOf(node)
+        expect(runStored(factory, script)).toEqual(runLive(factory, script))
+      }),
+      { numRuns: 400 },
+    )
+    console.log(`compared ${machines} machines made at random over ${events} events and waits`)
+  })
+})
+
+// ── Machines at random ───────────────────────────────────────────────────────────────────────────────────────────
+
+interface RandomNode {
+  readonly kind: 'atomic' | 'compound' | 'parallel'
+  readonly children: readonly RandomNode[]
+  readonly on: readonly { readonly event: string; readonly to: number; readonly reenter: boolean }[]
+  readonly after: readonly { readonly ms: number; readonly to: number }[]
+  readonly entry: readonly string[]
+  readonly exit: readonly string[]
+  readonly invokes: boolean
+  readonly history: 'none' | 'shallow' | 'deep'
+  readonly isFinal: boolean
+}
+
+const actionNames = ['say', 'count', 'emit', 'raise', 'later', 'cancel', 'choose'] as const
+
+function randomNode(depth: number): fc.Arbitrary<RandomNode> {
+  const kinds =
+    depth === 0 ? (['atomic'] as const) : (['atomic', 'compound', 'compound', 'parallel'] as const)
+  const names = fc.array(fc.constantFrom(...actionNames), { maxLength: 2 })
+  return fc.record({
+    kind: fc.constantFrom(...kinds),
+    children:
+      depth === 0
+        ? fc.constant([])
+        : fc.array(
+            fc.oneof(
+              { weight: 2, arbitrary: randomNode(0) },
+              { weight: 1, arbitrary: randomNode(depth - 1) },
+            ),
+            { minLength: 2, maxLength: 3 },
+          ),
+    on: fc.array(
+      fc.record({
+        event: fc.constantFrom('A', 'B', 'C', 'D', 'RAISED', 'LATER', 'CHILD'),
+        to: fc.nat(5),
+        reenter: fc.boolean(),
+      }),
+      { maxLength: 2 },
+    ),
+    after: fc.array(fc.record({ ms: fc.integer({ min: 1, max: 30 }), to: fc.nat(5) }), { maxLength: 1 }),
+    entry: names,
+    exit: names,
+    invokes: fc.boolean(),
+    history: fc.constantFrom('none', 'shallow', 'deep'),
+    isFinal: fc.boolean(),
+  })
+}
+
+function factoryOf(node: RandomNode): Factory {
+  return (say) => {
+    const child = setup({
+      types: {} as { context: { n: number }; events: { type: string } },
+    }).createMachine({
+      context: { n: 0 },
+      initial: 'wait',
+      states: {
+        wait: { after: { 7: 'told' } },
+        told: { entry: sendParent({ type: 'CHILD' }), after: { 9: 'end' } },
+        end: { type: 'final' },
+      },
+    })
+    return setup({
+      types: {} as { context: { n: number }; events: { type: string } },
+      actors: { child },
+      guards: { few: ({ context }) => context.n < 12 },
+      actions: {
+        say: ({ context }, where: string) => say(`${where} at ${context.n}`),
+        count: assign({ n: ({ context }) => context.n + 1 }),
+        emit: emit(({ context }) => ({ type: 'said', n: context.n })),
+        raise: raise({ type: 'RAISED' }),
+        later: raise({ type: 'LATER' }, { id: 'later', delay: 11 }),
+        cancel: cancel('later'),
+        choose: enqueueActions(({ context, enqueue }) => {
+          if (context.n % 2 === 0) enqueue.assign({ n: context.n + 1 })
+          else enqueue.emit({ type: 'odd' })
+        }),
+      },
+    }).createMachine({
+      context: { n: 0 },
+      ...configOf(node, 'r', [], 0),
+    } as never) as unknown as AnyStateMachine
+  }
+}
+
+/** @param siblings keys that a transition of this node may go to */
+function configOf(node: RandomNode, path: string, siblings: readonly string[], index: number): object {
+  const kind = node.children.length === 0 ? 'atomic' : node.kind === 'atomic' ? 'atomic' : node.kind
+  const isFinal = kind === 'atomic' && node.isFinal && index > 0
+  if (isFinal) return { type: 'final', entry: actionsOf(node.entry, path) }
+  const keys = kind === 'atomic' ? [] : node.children.map((_, n) => `s${n}`)
+  const hasHistory = kind === 'compound' && node.history !== 'none'
+  // Without `reenter`, a history state that leads back to where one is enters it a second time without an exit: XState then
+  // leaves an actor running that is in no snapshot.
+  const target = (to: number) => (siblings.length === 0 ? undefined : siblings[to % siblings.length])
+  const inner: Record<string, object> = {}
+  if (kind !== 'atomic') {
+    const goals = kind === 'parallel' ? [] : [...keys, ...(hasHistory ? ['h'] : [])]
+    node.children.forEach((child, n) => (inner[`s${n}`] = configOf(child, `${path}.s${n}`, goals, n)))
+  }
+  if (hasHistory) inner['h'] = { type: 'history', history: node.history, target: 's0' }
+  return {
+    ...(kind === 'parallel' ? { type: 'parallel' } : {}),
+    ...(kind === 'compound' ? { initial: 's0' } : {}),
+    ...(kind === 'atomic' ? {} : { states: inner }),
+    entry: actionsOf(node.entry, path),
+    exit: actionsOf(node.exit, path),
+    on: Object.fromEntries(
+      node.on.map(({ event, to, reenter }) => [
+        event,
+        { guard: 'few', target: target(to), reenter: reenter || target(to) === 'h', actions: ['count'] },
+      ]),
+    ),
+    after: Object.fromEntries(
+      node.after.map(({ ms, to }) => [
+        ms,
+        { guard: 'few', target: target(to), reenter: target(to) === 'h', actions: 'count' },
+      ]),
+    ),
+    ...(node.invokes
+      ? { invoke: { src: 'child', id: `c-${path}`, onDone: { guard: 'few', actions: ['count', 'emit'] } } }
+      : {}),
+  }
+}
+
+function actionsOf(names: readonly string[], where: string): unknown[] {
+  return names.map((name) => (name === 'say' ? { type: 'say', params: where } : name))
+}
