@@ -14,7 +14,8 @@ export const optionTable = {
     default: '127.0.0.1',
     pattern: /^[A-Za-z0-9.:_-]+$/,
     allowed: 'an IP address or a host name of this machine',
-    description: 'Address to listen on.',
+    description:
+      'Address to listen on; without authentication one of this machine only (127.0.0.1, ::1, localhost).',
   }),
   port: integer({
     default: 7400,

@@ -10,6 +10,7 @@ import { createLogger } from '../logging.ts'
 import { parseOptions } from '../options.ts'
 import type { Options } from '../options.ts'
 import type { ClusterOptions } from '../processes/messages.ts'
+import { checkListen } from '../processes/listen.ts'
 import { Primary } from '../processes/primary.ts'
 
 const EXIT_FAILED = 1
@@ -33,7 +34,7 @@ function readOptions(): { options: Options; files: string[] } {
     }
     if (!isLoopback(options.host)) {
       fail(
-        `HOST ${options.host} is reachable from other machines, and no authentication is configured: use 127.0.0.1`,
+        `the host ${options.host} (HOST, --host) is reachable from other machines, and no authentication is configured: use 127.0.0.1`,
         EXIT_USAGE,
       )
     }
@@ -48,6 +49,8 @@ function isLoopback(host: string): boolean {
 }
 
 async function findServers(options: Options): Promise<{ servers: EmbeddedServers; cluster: ClusterOptions }> {
+  // Before anything is made that would be of no use.
+  if (options.port !== 0) await checkListen(options.port, options.host)
   await Promise.all([
     options.redisUrl === null ? null : checkRedis(options.redisUrl),
     options.databaseUrl === null ? null : checkPostgres(options.databaseUrl),
@@ -78,6 +81,8 @@ async function main(): Promise<void> {
   const stop = async (code: number): Promise<void> => {
     if (isStopping) return
     isStopping = true
+    if (code === 0 && primary !== null)
+      say('Stopping: clients are seen off, and the audit writes what waits.')
     await primary?.stop()
     // Also those that were just being started.
     const found = await finding.catch(() => null)
@@ -91,6 +96,7 @@ async function main(): Promise<void> {
   }
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(0))
   process.on('SIGHUP', () => {
+    log.info({}, 'the workers are replaced one by one')
     primary?.replaceWorkers().catch((error: unknown) => {
       log.error({ reason: messageOf(error) }, 'the workers could not be replaced')
     })

@@ -15,9 +15,19 @@ const DEFINITION_FILE = /(?<!\.d|\.test|\.spec)\.[mc]?[jt]s$/
  * @throws Error with file, name and reason
  */
 export async function loadDefinitions(paths: readonly string[], registry: Registry): Promise<void> {
-  const files = paths.flatMap(filesAt)
-  if (files.length > 0) register('./resolve-hooks.js', import.meta.url)
-  for (const file of files) await loadFile(file, registry)
+  if (paths.length > 0) register('./resolve-hooks.js', import.meta.url)
+  for (const path of paths) {
+    let found = 0
+    const files = filesAt(path)
+    for (const file of files) found += await loadFile(file, registry)
+    // A folder may hold helpers beside the definitions.
+    if (found === 0) {
+      const what = files.length > 1 ? 'none of its files exports a' : 'exports no'
+      throw new Error(
+        `${path}: ${what} definition: export what defineSession({ name, version, machine }) returns`,
+      )
+    }
+  }
 }
 
 function filesAt(path: string): string[] {
@@ -34,14 +44,13 @@ function filesAt(path: string): string[] {
   return names.sort().map((name) => join(absolute, name))
 }
 
-async function loadFile(file: string, registry: Registry): Promise<void> {
+/** @returns how many definitions it exports */
+async function loadFile(file: string, registry: Registry): Promise<number> {
   try {
     const exported = Object.values((await import(pathToFileURL(file).href)) as Record<string, unknown>)
     const definitions = new Set(exported.flat().filter(isSessionDefinition))
-    if (definitions.size === 0) {
-      throw new Error('exports no definition: export what defineSession({ name, version, machine }) returns')
-    }
     for (const definition of definitions) registry.register(definition)
+    return definitions.size
   } catch (error) {
     throw new Error(`${file}: ${reasonOf(error, file)}`, { cause: error })
   }

@@ -1,14 +1,13 @@
 /** A serving process: sessions and the connections of their clients. */
 import { createServer } from 'node:http'
-import type { Server } from 'node:http'
 import { builtinDefinitions } from '../../actors/lifecycles/builtin.ts'
-import { messageOf } from '../../actors/errors.ts'
 import { Registry } from '../../actors/registry.ts'
 import type { AuditHealth } from '../../persistence/audit/worker.ts'
 import { handleHttp } from '../../transport/http/http.ts'
 import { loadDefinitions } from '../definitions/load-definitions.ts'
 import { Runtime } from '../runtime.ts'
 import { runChild } from './child.ts'
+import { listen } from './listen.ts'
 
 const AUDIT_SILENT_MS = 5000
 
@@ -55,27 +54,4 @@ function asOfNow(health: AuditHealth, silentMs: number): AuditHealth {
   if (silentMs < AUDIT_SILENT_MS || health.status === 'degraded') return health
   const reason = `the audit process has not reported for ${Math.round(silentMs / 1000)} s`
   return { ...health, status: 'degraded', reason }
-}
-
-function listen(server: Server, port: number, host: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(new Error(listenProblem(error, port, host))),
-    )
-    server.listen(port, host, resolve)
-  })
-}
-
-function listenProblem(error: NodeJS.ErrnoException, port: number, host: string): string {
-  switch (error.code) {
-    case 'EADDRINUSE':
-      return `port ${port} on ${host} is in use: stop what listens there, or choose another with PORT`
-    case 'EACCES':
-      return `no right to listen on port ${port}: choose one above 1023 with PORT`
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-      return `${host} is not an address of this machine: choose another with HOST`
-    default:
-      return `cannot listen on ${host}:${port}: ${messageOf(error)}`
-  }
 }

@@ -61,7 +61,7 @@ describe('servers that go away under load', () => {
       const [dead, alive] = cluster.pids('worker.js')
       process.kill(dead ?? 0, 'SIGKILL')
       // Longer than it takes to try five times in a row with the pauses between.
-      await sleep(duration(20_000, 45_000))
+      await sleep(duration(33_000, 45_000))
       expect(cluster.pids('worker.js')).toContain(alive)
       process.kill(redis.process.pid, 'SIGCONT')
       const deadline = Date.now() + 20_000
