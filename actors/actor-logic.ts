@@ -91,10 +91,14 @@ export function wrapMachine(machine: AnyStateMachine, stage: Stage, isRoot: bool
   ) as AnyStateMachine
   return {
     transition(snapshot, event: EventObject, scope) {
-      if (!stage.isOpen) return snapshot
+      if (!stage.isOpen) return snapshot as Snapshot<unknown>
       try {
         stage.take()
-        const next = inner.transition(snapshot as never, event, collecting(scope, stage)) as Snapshot<unknown>
+        const next = inner.transition(
+          snapshot as never,
+          event,
+          collecting(scope as AnyActorScope, stage) as never,
+        ) as Snapshot<unknown>
         if (next !== snapshot) stage.isChanged = true
         return next
       } catch (cause) {
@@ -104,7 +108,10 @@ export function wrapMachine(machine: AnyStateMachine, stage: Stage, isRoot: bool
     },
     getInitialSnapshot(scope, input) {
       stage.isChanged = true
-      const first = inner.getInitialSnapshot(collecting(scope, stage), input) as Snapshot<unknown>
+      const first = inner.getInitialSnapshot(
+        collecting(scope as AnyActorScope, stage) as never,
+        input,
+      ) as Snapshot<unknown>
       if (isRoot && first.status === 'error') stage.fault ??= { cause: first.error }
       return first
     },
@@ -129,7 +136,7 @@ function wrapTransition(logic: AnyActorLogic, stage: Stage): AnyActorLogic {
   return {
     ...logic,
     transition(snapshot, event: EventObject, scope) {
-      if (!stage.isOpen) return snapshot
+      if (!stage.isOpen) return snapshot as Snapshot<unknown>
       stage.take()
       const next = logic.transition(snapshot, event, scope) as Snapshot<unknown> & { context?: unknown }
       if (next.context !== (snapshot as { context?: unknown }).context) stage.isChanged = true
@@ -142,7 +149,7 @@ function wrapTransition(logic: AnyActorLogic, stage: Stage): AnyActorLogic {
 function wrapPromise(logic: AnyActorLogic, stage: Stage): AnyActorLogic {
   return {
     transition(snapshot, event: EventObject, scope) {
-      if (!stage.isOpen) return snapshot
+      if (!stage.isOpen) return snapshot as Snapshot<unknown>
       stage.take()
       const next = logic.transition(snapshot, event, scope) as Snapshot<unknown>
       if (next !== snapshot) stage.isChanged = true
@@ -152,7 +159,7 @@ function wrapPromise(logic: AnyActorLogic, stage: Stage): AnyActorLogic {
       stage.made.push(scope.self as AnyActorRef)
       return logic.getInitialSnapshot(scope, input) as Snapshot<unknown>
     },
-    getPersistedSnapshot: (snapshot) => snapshot,
+    getPersistedSnapshot: (snapshot) => snapshot as Snapshot<unknown>,
     restoreSnapshot: (snapshot) => snapshot as never,
   }
 }

@@ -126,6 +126,6 @@ function withErrors(children: PersistedChildren): PersistedChildren {
 }
 
 /** What remains of an error in a record. */
-export function describeError({ name, message }: Error): { name: string; message: string } {
+function describeError({ name, message }: Error): { name: string; message: string } {
   return { name, message }
 }

@@ -2,8 +2,6 @@
 import type { AnyActorRef, AnyMachineSnapshot, EventObject, ExecutableActionObject } from 'xstate'
 import type { SessionStatus } from './session.ts'
 
-export type { AnyMachineSnapshot }
-
 /** Which actor of a session's tree: the ids from the machine's child downwards; empty: the machine itself. */
 export type ActorPath = readonly string[]
 

@@ -141,10 +141,10 @@ export function entryOf(
   }
 }
 
-export function typesOf({ steps }: Attempt): string {
+function typesOf({ steps }: Attempt): string {
   return JSON.stringify(steps.map(({ item }) => item.request.event.type))
 }
 
-export function emittedBy({ steps }: Attempt): { transition: number; event: string }[] {
+function emittedBy({ steps }: Attempt): { transition: number; event: string }[] {
   return steps.flatMap(({ plan }, transition) => plan.emitted.map((event) => ({ transition, event })))
 }

@@ -27,7 +27,7 @@ export interface ClockworkOptions {
 
 interface Remembered {
   readonly dueMs: number
-  cancel(): void
+  readonly cancel: () => void
 }
 
 export class Clockwork {

@@ -33,7 +33,7 @@ export interface DeleteItem extends Answerable<boolean> {
 }
 
 /** A timer of the session may be due. */
-export interface TimerItem {
+interface TimerItem {
   readonly kind: 'timer'
   resolve(result: undefined): void
   reject(error: unknown): void

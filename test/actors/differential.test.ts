@@ -75,7 +75,7 @@ function runLive(factory: Factory, steps: readonly Step[]): Sight[] {
   actor.on('*', (event) => emitted.push(event))
   actor.start()
   const look = (): Sight => {
-    const { status, value, context, output } = actor.getSnapshot()
+    const { status, value, context, output } = actor.getSnapshot() as unknown as Record<string, unknown>
     return JSON.parse(JSON.stringify({ status, value, context, output, said, emitted })) as Sight
   }
   const sights = [look()]
