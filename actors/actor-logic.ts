@@ -20,6 +20,8 @@ export class Stage {
   requests: Request[] = []
   /** Promise actors that were made in this step. */
   made: AnyActorRef[] = []
+  /** The logic that stands behind promise actors, made in a step or restored. */
+  readonly promises = new WeakMap<AnyActorRef, AnyActorLogic>()
   isChanged = false
   /** What the machine itself threw; of its actors it is told by an event, as in XState. */
   fault: { readonly cause: unknown } | null = null
@@ -156,11 +158,16 @@ function wrapPromise(logic: AnyActorLogic, stage: Stage): AnyActorLogic {
       return next
     },
     getInitialSnapshot(scope, input) {
-      stage.made.push(scope.self as AnyActorRef)
+      const self = scope.self as AnyActorRef
+      stage.made.push(self)
+      stage.promises.set(self, logic)
       return logic.getInitialSnapshot(scope, input) as Snapshot<unknown>
     },
     getPersistedSnapshot: (snapshot) => snapshot as Snapshot<unknown>,
-    restoreSnapshot: (snapshot) => snapshot as never,
+    restoreSnapshot(snapshot, scope) {
+      stage.promises.set(scope.self as AnyActorRef, logic)
+      return snapshot as never
+    },
   }
 }
 

@@ -6,7 +6,7 @@ import { createActor } from 'xstate'
 import type { AnyActorLogic, AnyActorRef, AnyMachineSnapshot, AnyStateMachine, EventObject } from 'xstate'
 import { Stage, wrapMachine } from './actor-logic.ts'
 import type { ActorPath, Live } from './plan.ts'
-import type { Outcome, Persisted, Stepper } from './stepper.ts'
+import type { Outcome, Persisted, PromiseActor, Stepper } from './stepper.ts'
 
 type Children = Readonly<Record<string, AnyActorRef | undefined>>
 
@@ -43,6 +43,14 @@ export class ActorTree implements Stepper {
     return { snapshot: root.getSnapshot() as AnyMachineSnapshot, root }
   }
 
+  promiseAt({ root }: Live, path: ActorPath): PromiseActor | null {
+    const ref = root === null ? undefined : at(root, path)
+    const logic = ref === undefined ? undefined : this.#stage.promises.get(ref)
+    if (ref === undefined || logic === undefined) return null
+    const { input } = ref.getSnapshot() as { input?: unknown }
+    return { src: ref.src as string, logic, input }
+  }
+
   persist(snapshot: AnyMachineSnapshot): Persisted {
     checkNames(snapshot.children as Children)
     const { context, historyValue, children } = this.#logic.getPersistedSnapshot(
@@ -60,12 +68,13 @@ export class ActorTree implements Stepper {
 
   #outcome(root: AnyActorRef, before: ReadonlyMap<AnyActorRef, ActorPath>): Outcome {
     const now = pathsOf(root)
-    const { requests, isChanged } = this.#stage
+    const { requests, made, isChanged } = this.#stage
     const kept = new Set([...before].filter(([ref]) => now.has(ref)).map(([, path]) => path.join('\n')))
     return {
       snapshot: root.getSnapshot() as AnyMachineSnapshot,
       root,
       requests,
+      made,
       isChanged: isChanged || requests.length > 0,
       pathOf: (self) => (self === null ? null : (now.get(self) ?? null)),
       isKept: (path) => kept.has(path.join('\n')),

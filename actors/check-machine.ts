@@ -22,9 +22,8 @@ function problemOfLogic(logic: AnyActorLogic, what: string): string | null {
       return problem && `${what}: ${problem}`
     }
     case 'transition':
-      return null
     case 'promise':
-      return `${what} is a promise; those are not available yet`
+      return null
     case 'other':
       return (
         `${what} is made by fromCallback or fromObservable, which holds no state that another process could go on ` +

@@ -4,6 +4,18 @@ import type { AnyStateMachine, ContextFrom, EventFromLogic, InputFrom, SnapshotF
 import type { Principal } from './ports.ts'
 import type { SessionId } from './session.ts'
 
+/** How a promise actor is run. */
+export interface ActorPolicy {
+  /** When the process that ran it died: run it again, on another one, or fail. Default `retry`. */
+  readonly onCrash?: 'retry' | 'fail'
+  /** How often it may be run in all when it rejects; the last error is the one that counts. Default 1. */
+  readonly attempts?: number
+  /** Wait before the second attempt; it doubles each time. Default 1000 ms. */
+  readonly backoffMs?: number
+  /** An attempt that takes longer is aborted, and counts as rejected. Default: no limit. */
+  readonly timeoutMs?: number
+}
+
 /** Input of {@link defineSession}. */
 export interface SessionConfig<M extends AnyStateMachine> {
   /** How clients name it: a letter, then up to 63 letters, digits, `-`, `_`. */
@@ -19,6 +31,8 @@ export interface SessionConfig<M extends AnyStateMachine> {
   readonly ttlMs?: number | null
   /** The same once the machine has reached its end. Default: `ttlMs`. */
   readonly doneTtlMs?: number | null
+  /** How its promise actors are run, by their key in `setup({ actors })`. */
+  readonly actors?: Readonly<Record<string, ActorPolicy>>
   /** What a principal gets to see instead of the context; must be pure. Default: the context. */
   readonly view?: (snapshot: SnapshotFrom<M>, principal: Principal | null) => unknown
 }

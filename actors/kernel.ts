@@ -11,13 +11,14 @@ import { acceptedEvents } from './configuration.ts'
 import type { SessionDefinition } from './define-session.ts'
 import { TroupeError, messageOf } from './errors.ts'
 import { PlainMachine } from './plain-machine.ts'
-import type { Effect, Live, Plan, Timer } from './plan.ts'
+import type { Effect, Live, Plan, Run, Timer } from './plan.ts'
 import type { Principal } from './ports.ts'
 import { encodeView } from './view.ts'
 import type { SessionRecord } from './session.ts'
-import type { Outcome, Persisted, Stepper } from './stepper.ts'
+import type { Outcome, Persisted, PromiseActor, Stepper } from './stepper.ts'
 import { findUnstorable, hasUnstorableCharacter } from './storable.ts'
-import { NO_TIMERS, nextTimers, outOfReach } from './timers.ts'
+import { nextRuns } from './runs.ts'
+import { nextTimers, outOfReach } from './timers.ts'
 import { validate } from './validate.ts'
 
 /** Configurations whose tags and accepted events are remembered. */
@@ -30,10 +31,13 @@ interface Step {
   readonly event: EventObject | null
 }
 
-type Timers = Pick<Live, 'timers' | 'nextKey'>
+/** What a record holds besides what XState does. */
+type Pending = Pick<Live, 'timers' | 'runs' | 'nextKey'>
+
+const NOTHING_PENDING: Pending = { timers: [], runs: [], nextKey: 1 }
 
 /** JSON of a record's third line. */
-interface Internals extends Partial<Timers> {
+interface Internals extends Partial<Pending> {
   readonly historyValue?: object
   readonly children?: object
 }
@@ -44,6 +48,10 @@ function describe({ before, event }: Step): string {
   if (event === null) return 'creating a session'
   return `handling ${JSON.stringify(event.type)} in state ${JSON.stringify(before?.value)}`
 }
+
+/** What a promise came to; an error as its name and message. */
+export type Result =
+  { readonly output: unknown } | { readonly error: { readonly name: string; readonly message: string } }
 
 export class Kernel {
   readonly definition: SessionDefinition
@@ -63,7 +71,7 @@ export class Kernel {
   initial(input: unknown): Plan {
     const checked: unknown = this.definition.input ? validate(this.definition.input, input, 'input') : input
     try {
-      return this.#write(CREATION, NO_TIMERS, this.#stepper.initial(checked))
+      return this.#write(CREATION, NOTHING_PENDING, this.#stepper.initial(checked))
     } catch (cause) {
       throw cause instanceof TroupeError ? cause : this.#fault(CREATION, cause)
     }
@@ -106,24 +114,62 @@ export class Kernel {
     const timer = live.timers.find((each) => each.key === key)
     if (timer === undefined || live.snapshot.status !== 'active') return null
     const others = live.timers.filter((each) => each !== timer)
-    const before = { timers: outOfReach(others, timer.source, timer.id), nextKey: live.nextKey }
+    const before = { ...live, timers: outOfReach(others, timer.source, timer.id) }
     // The timer is no longer there: something is to be stored, whatever the machine makes of the event.
     const plan = this.#step(live, before, timer.target, timer.event, true)
     return plan && { plan, timer }
   }
 
-  /** The same state without a timer whose event the machine fails at. */
+  /** The same state without a timer or promise whose event the machine fails at. */
   drop(live: Live, key: number): Plan {
-    const { snapshot, root, nextKey } = live
-    const timers = { timers: live.timers.filter((each) => each.key !== key), nextKey }
-    const unchanged = { requests: [], isChanged: true, pathOf: () => null, isKept: () => true }
-    return this.#write({ before: snapshot, event: null }, timers, { snapshot, root, ...unchanged })
+    const without = <T extends { readonly key: number }>(all: readonly T[]): T[] =>
+      all.filter((each) => each.key !== key)
+    return this.#rewrite(live, { timers: without(live.timers), runs: without(live.runs) })
+  }
+
+  /**
+   * What a promise came to, for its actor.
+   * @returns `null` if this execution is not the one that counts any more
+   * @throws TroupeError `internal` if the machine throws
+   */
+  settle(live: Live, key: number, result: Result): { plan: Plan; run: Run } | null {
+    const run = live.runs.find((each) => each.key === key)
+    if (run === undefined || live.snapshot.status !== 'active') return null
+    const event =
+      'error' in result
+        ? { type: 'xstate.promise.reject', data: result.error }
+        : { type: 'xstate.promise.resolve', data: result.output }
+    const plan = this.#step(
+      live,
+      { ...live, runs: live.runs.filter((each) => each !== run) },
+      run.path,
+      event,
+      true,
+    )
+    return plan && { plan, run }
+  }
+
+  /** The same state with other executions of these promises: results of those before are refused. */
+  retake(live: Live, keys: readonly number[]): Plan {
+    let { nextKey } = live
+    const runs = live.runs.map((run) =>
+      keys.includes(run.key) ? { ...run, key: nextKey++, attempt: run.attempt + 1 } : run,
+    )
+    return this.#rewrite(live, { runs, nextKey })
+  }
+
+  /** The promises to run, with what they are made of. */
+  promisesOf(live: Live): (Run & PromiseActor)[] {
+    return live.runs.flatMap((run) => {
+      const made = this.#stepper.promiseAt(live, run.path)
+      return made === null ? [] : [{ ...run, ...made }]
+    })
   }
 
   /** The actors of a record. @throws TroupeError `internal` if the machine no longer knows its state */
   restore(record: SessionRecord): Live {
     try {
-      const { timers, nextKey, ...internals } = JSON.parse(record.internals) as Internals
+      const { timers, runs, nextKey, ...internals } = JSON.parse(record.internals) as Internals
       const persisted: unknown = {
         children: {},
         historyValue: {},
@@ -132,8 +178,9 @@ export class Kernel {
       }
       return {
         ...this.#stepper.restore(persisted as object),
-        timers: timers ?? NO_TIMERS.timers,
-        nextKey: nextKey ?? NO_TIMERS.nextKey,
+        timers: timers ?? [],
+        runs: runs ?? [],
+        nextKey: nextKey ?? NOTHING_PENDING.nextKey,
       }
     } catch (cause) {
       throw this.#fault(`restoring session ${record.id} at version ${record.version}`, cause)
@@ -158,7 +205,7 @@ export class Kernel {
 
   #step(
     live: Live,
-    timers: Timers,
+    timers: Pending,
     path: readonly string[],
     event: EventObject,
     isKept: boolean,
@@ -173,7 +220,17 @@ export class Kernel {
     }
   }
 
-  #write(step: Step, before: Timers, outcome: Outcome): Plan {
+  #rewrite(live: Live, pending: Partial<Pending>): Plan {
+    const { snapshot, root } = live
+    const unchanged = { requests: [], made: [], isChanged: true, pathOf: () => null, isKept: () => true }
+    return this.#write(
+      { before: snapshot, event: null },
+      { ...live, ...pending },
+      { snapshot, root, ...unchanged },
+    )
+  }
+
+  #write(step: Step, before: Pending, outcome: Outcome): Plan {
     const { snapshot, root, requests } = outcome
     const emitted: string[] = []
     const effects: Effect[] = []
@@ -187,7 +244,7 @@ export class Kernel {
       }
     }
     const status = snapshot.status === 'stopped' ? 'done' : snapshot.status
-    const { timers, nextKey } = status === 'active' ? nextTimers(before, outcome) : NO_TIMERS
+    const pending = status === 'active' ? nextPending(before, outcome) : NOTHING_PENDING
     const persisted = this.#stepper.persist(snapshot)
     this.#checkStorable(persisted.context, 'the context', '', step)
     if (snapshot.output !== undefined) this.#checkStorable(snapshot.output, 'the output', 'output', step)
@@ -198,10 +255,10 @@ export class Kernel {
       throw this.#fault(step, new Error('the context or output holds a NUL or half of a surrogate pair'))
     }
     return {
-      live: { snapshot, root, timers, nextKey },
+      live: { snapshot, root, ...pending },
       status,
       state,
-      internals: this.#internals(persisted, { timers, nextKey }, step),
+      internals: this.#internals(persisted, pending, step),
       from: step.before === null ? null : JSON.stringify(step.before.value),
       emitted,
       effects,
@@ -226,14 +283,14 @@ export class Kernel {
     return text
   }
 
-  #internals({ historyValue, children }: Persisted, { timers, nextKey }: Timers, step: Step): string {
-    if (nextKey === NO_TIMERS.nextKey && isEmpty(historyValue) && isEmpty(children)) return NO_INTERNALS
+  #internals({ historyValue, children }: Persisted, { timers, runs, nextKey }: Pending, step: Step): string {
+    if (nextKey === NOTHING_PENDING.nextKey && isEmpty(historyValue) && isEmpty(children)) return NO_INTERNALS
     this.#checkStorable(children, 'an actor', 'children', step)
     for (const { event } of timers) this.#checkStorable(event, 'a delayed event', event.type, step)
     return JSON.stringify({
       ...(isEmpty(historyValue) ? {} : { historyValue }),
       ...(isEmpty(children) ? {} : { children }),
-      ...(nextKey === NO_TIMERS.nextKey ? {} : { timers, nextKey }),
+      ...(nextKey === NOTHING_PENDING.nextKey ? {} : { timers, runs, nextKey }),
     })
   }
 
@@ -246,6 +303,11 @@ export class Kernel {
       { cause },
     )
   }
+}
+
+function nextPending(before: Pending, outcome: Outcome): Pending {
+  const timed = nextTimers(before, outcome)
+  return { ...timed, ...nextRuns({ runs: before.runs, nextKey: timed.nextKey }, outcome) }
 }
 
 function isEmpty(object: object): boolean {

@@ -41,6 +41,10 @@ export class PlainMachine implements Stepper {
     return { snapshot, root: null }
   }
 
+  promiseAt(): null {
+    return null
+  }
+
   persist(snapshot: AnyMachineSnapshot): Persisted {
     const { context } = snapshot as { context: unknown }
     if (Object.keys(snapshot.historyValue).length === 0)
@@ -85,6 +89,6 @@ export class PlainMachine implements Stepper {
         `it spawns actor "${id}" from logic without a name: put the logic into setup({ actors }), and spawn it by its key`,
       )
     }
-    return { snapshot, root: null, requests, isChanged, pathOf: () => ROOT, isKept: () => true }
+    return { snapshot, root: null, requests, made: [], isChanged, pathOf: () => ROOT, isKept: () => true }
   }
 }

@@ -21,13 +21,25 @@ export interface Timer {
   readonly delayMs: number
 }
 
+/** A promise actor that some process runs, or is to run. */
+export interface Run {
+  /** Names this execution: a result under another key is of an earlier one, and refused. */
+  readonly key: number
+  readonly path: ActorPath
+  /** The same for all executions of this invocation: for idempotent calls to other services. */
+  readonly effectKey: string
+  /** 1, 2, …: counts executions. */
+  readonly attempt: number
+}
+
 /** A session's actors as a process holds them in memory, together with what XState does not hold. */
 export interface Live {
   readonly snapshot: AnyMachineSnapshot
   /** The running actors of a machine that has any. They move on in place: who computes a step has used them up. */
   readonly root: AnyActorRef | null
   readonly timers: readonly Timer[]
-  /** Number of the next timer. */
+  readonly runs: readonly Run[]
+  /** Number of the next timer or execution. */
   readonly nextKey: number
 }
 

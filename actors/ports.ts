@@ -36,7 +36,7 @@ export interface CommandKey {
 
 /** One step of a commit: makes one version, one outbox entry. */
 export interface CommittedTransition {
-  readonly kind: 'created' | 'event' | 'timer'
+  readonly kind: 'created' | 'event' | 'timer' | 'result' | 'takeover'
   /** JSON text for the audit, see docs/spec.md (kind, event, from, principal, node, key). */
   readonly audit: string
   /** JSON text of the public state after it. */
@@ -72,6 +72,8 @@ export interface CommitEntry extends EntryBase {
   readonly internals: string
   /** Which timers are armed after it, see `encodeTimers`. */
   readonly timers: string
+  /** Which process runs which promise actors after it, see `encodeRuns`. */
+  readonly runs: string
   /** The time of the timer that it fires: before, it is `early`. */
   readonly firesAt: number | null
   /** JSON text: types of the events, for the feed. */
@@ -156,12 +158,10 @@ export class StoreFailure extends Error {
   }
 }
 
-/** A session's expiry, or its next timer. */
-export interface Due {
-  readonly kind: 'expiry' | 'timer'
-  readonly id: SessionId
-  readonly dueMs: number
-}
+/** A session's expiry, its next timer, or the end of the lease by which a process runs its promise actors. */
+export type Due =
+  | { readonly kind: 'expiry' | 'timer'; readonly id: SessionId; readonly dueMs: number }
+  | { readonly kind: 'lease'; readonly id: SessionId; readonly node: string; readonly dueMs: number }
 
 export interface SessionStore {
   /** Id of this process among the writers. */
@@ -182,6 +182,11 @@ export interface SessionStore {
    * @throws StoreFailure
    */
   due(partition: number, horizonMs: number, limit: number): Promise<Due[]>
+  /**
+   * Renews this process' leases on the promise actors of sessions of one partition, for `leaseMs` from now.
+   * @returns the sessions that it has none on any more. @throws StoreFailure
+   */
+  renew(partition: number, ids: readonly SessionId[], leaseMs: number): Promise<SessionId[]>
   /** A lower bound of the store's clock, in ms since 1970. */
   now(): number
 }

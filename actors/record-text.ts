@@ -5,7 +5,7 @@
  *
  * Header: `2` (the format), epoch, version, commit id, machine, machine version, created, updated, expires (ms, 0:
  * never), ttl, ttl when done (ms, 0: unlimited), done (0|1), reservation (`<node>:<until>` or `-`), timers
- * (`;<key>:<due>`… or `-`), writers
+ * (`;<key>:<due>`… or `-`), runs (`;<key>:<node>`… or `-`), writers
  * (`;<node>:<commit number>:<first version>:<last version>:<time>:<epoch>`… or `-`).
  * Tombstone, for a while after a session's end: `2t`, epoch, version, commit id, reason, writers; no further lines.
  */
@@ -33,7 +33,7 @@ export function parseRecord(id: SessionId, text: string): SessionRecord | null {
   const words = text.slice(0, first).split(' ')
   if (words[0] !== String(RECORD_FORMAT)) return null
   const [, epoch, version, commitId, machine, machineVersion, created, updated, expires, ttl, doneTtl] = words
-  const timers = words[13] ?? '-'
+  const [timers = '-', runs = '-'] = words.slice(13, 15)
   return {
     id,
     epoch: epoch ?? '',
@@ -47,6 +47,7 @@ export function parseRecord(id: SessionId, text: string): SessionRecord | null {
     ttlMs: Number(ttl) || null,
     doneTtlMs: Number(doneTtl) || null,
     timers,
+    runs,
     state: text.slice(first + 1, second),
     internals: text.slice(second + 1),
   }

@@ -2,7 +2,7 @@
 import type { AnyStateMachine } from 'xstate'
 import { problemOfMachine } from './check-machine.ts'
 import { isLifetime, isSessionDefinition } from './define-session.ts'
-import type { SessionDefinition } from './define-session.ts'
+import type { ActorPolicy, SessionDefinition } from './define-session.ts'
 import { TroupeError } from './errors.ts'
 import { Kernel } from './kernel.ts'
 
@@ -15,6 +15,7 @@ const MEMBERS = new Set([
   'ttlMs',
   'doneTtlMs',
   'view',
+  'actors',
   'kind',
 ] satisfies (keyof SessionDefinition)[] as string[])
 const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
@@ -101,9 +102,26 @@ function checkDefinition(candidate: unknown): SessionDefinition {
     if (!MEMBERS.has(member))
       refuse(`${member} is no member of a definition; there are: ${[...MEMBERS].join(', ')}`)
   }
+  for (const [src, policy] of Object.entries(candidate.actors ?? {})) {
+    const wrong = problemOfPolicy(policy)
+    if (wrong !== null) refuse(`actors.${src}: ${wrong}`)
+    if (!(src in machine.implementations.actors)) refuse(`actors.${src}: the machine has no such actor`)
+  }
   const problem = problemOfMachine(machine)
   if (problem !== null) refuse(problem)
   return candidate
+}
+
+function problemOfPolicy(policy: ActorPolicy): string | null {
+  const { onCrash, ...numbers } = policy
+  if (onCrash !== undefined && onCrash !== 'retry' && onCrash !== 'fail')
+    return 'onCrash must be "retry" or "fail"'
+  for (const [name, value] of Object.entries(numbers)) {
+    if (name !== 'attempts' && name !== 'backoffMs' && name !== 'timeoutMs')
+      return `${name} is no policy; there are: onCrash, attempts, backoffMs, timeoutMs`
+    if (!Number.isSafeInteger(value) || value < 1) return `${name} must be a positive whole number`
+  }
+  return null
 }
 
 function isMachine(value: unknown): value is AnyStateMachine {

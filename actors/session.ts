@@ -40,6 +40,8 @@ export interface SessionRecord extends Position {
   readonly doneTtlMs: number | null
   /** When its timers are due, see `encodeTimers`; `-`: it has none. */
   readonly timers: string
+  /** Which process runs which of its promise actors, see `encodeRuns`; `-`: it has none. */
+  readonly runs: string
   /** JSON text of the public part: `{"status","value","context","tags","accepts","output"?}`. */
   readonly state: string
   /** JSON text of what else the machine needs to go on (history, children): never shown to clients. */

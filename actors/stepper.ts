@@ -1,5 +1,11 @@
 /** How a machine takes one macrostep without acting: alone (`plain-machine.ts`), or with actors (`actor-tree.ts`). */
-import type { AnyActorRef, AnyMachineSnapshot, EventObject, ExecutableActionObject } from 'xstate'
+import type {
+  AnyActorLogic,
+  AnyActorRef,
+  AnyMachineSnapshot,
+  EventObject,
+  ExecutableActionObject,
+} from 'xstate'
 import type { ActorPath, Live } from './plan.ts'
 
 /** Microsteps of one macrostep, unless the machine sets its own: an eventless loop must not hang the process. */
@@ -18,12 +24,22 @@ export interface Outcome {
   readonly snapshot: AnyMachineSnapshot
   readonly root: AnyActorRef | null
   readonly requests: readonly Request[]
+  /** Promise actors that were made in this step. */
+  readonly made: readonly AnyActorRef[]
   /** Whether anything is to be stored. */
   readonly isChanged: boolean
   /** Where an actor stands now; `null`: it is no more. */
   readonly pathOf: (self: AnyActorRef | null) => ActorPath | null
   /** Whether the actor that stood there before the step is still there. */
   readonly isKept: (path: ActorPath) => boolean
+}
+
+/** What it takes to run a promise actor elsewhere. */
+export interface PromiseActor {
+  /** The key of its logic in `setup({ actors })`, or XState's name of an inline one. */
+  readonly src: string
+  readonly logic: AnyActorLogic
+  readonly input: unknown
 }
 
 /** What a record holds of the actors. */
@@ -39,6 +55,8 @@ export interface Stepper {
   step(live: Live, path: ActorPath, event: EventObject): Outcome
   /** @param persisted as XState persists it; it is used up */
   restore(persisted: object): Pick<Live, 'snapshot' | 'root'>
+  /** What a promise actor is made of. */
+  promiseAt(live: Live, path: ActorPath): PromiseActor | null
   /** @throws Error if an actor cannot be named in a record */
   persist(snapshot: AnyMachineSnapshot): Persisted
 }

@@ -13,8 +13,6 @@ interface Delayed {
 
 type Timers = Pick<Live, 'timers' | 'nextKey'>
 
-export const NO_TIMERS: Timers = { timers: [], nextKey: 1 }
-
 /** @throws Error if a delay is not a number of milliseconds */
 export function nextTimers(before: Timers, { requests, pathOf, isKept }: Outcome): Timers {
   let { timers, nextKey } = before

@@ -159,6 +159,7 @@ function entryOf(id: SessionId, base: Position | null, kind: 'created' | 'event'
     ],
     internals: record.internals,
     timers: '-',
+    runs: '-',
     firesAt: null,
     events: '["SET_QUANTITY"]',
     emitted: [],

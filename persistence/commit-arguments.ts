@@ -67,12 +67,13 @@ function commitWords({
   done,
   transitions,
   timers,
+  runs,
   firesAt,
 }: CommitEntry): string {
   const lifetime = (done ? doneTtlMs : ttlMs) ?? 0
   const from = base?.version ?? 0
   const count = transitions.length
-  return ` ${machine} ${machineVersion} ${ttlMs ?? 0} ${doneTtlMs ?? 0} ${done ? 1 : 0} ${lifetime} ${lifetime + KEY_TTL_MARGIN_MS} ${from + 1} ${from + count} ${count} ${timers} ${firesAt ?? '-'}`
+  return ` ${machine} ${machineVersion} ${ttlMs ?? 0} ${doneTtlMs ?? 0} ${done ? 1 : 0} ${lifetime} ${lifetime + KEY_TTL_MARGIN_MS} ${from + 1} ${from + count} ${count} ${timers} ${runs} ${firesAt ?? '-'}`
 }
 
 /** Everything of the feed message but the record, see `parseFeedMessage`. */

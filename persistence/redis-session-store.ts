@@ -43,6 +43,7 @@ export class RedisSessionStore implements SessionStore {
   readonly #commit = new Script('commit')
   readonly #checkHomes = new Script('check-homes')
   readonly #due = new Script('due')
+  readonly #renew = new Script('renew-leases')
   #floors: readonly Epoch[] = Array.from({ length: PARTITIONS }, () => '')
   /** Whether the server behind the present connection was compared, and what resolves when it is. */
   #isCompared = false
@@ -125,7 +126,10 @@ export class RedisSessionStore implements SessionStore {
     const record = text === null ? null : parseRecord(id, text)
     if (
       record === null ||
-      (record.timers === '-' && record.expiresAt !== null && record.expiresAt <= this.now())
+      (record.timers === '-' &&
+        record.runs === '-' &&
+        record.expiresAt !== null &&
+        record.expiresAt <= this.now())
     )
       return null
     const floor = this.#floors[partitionOf(id)] ?? ''
@@ -175,9 +179,20 @@ export class RedisSessionStore implements SessionStore {
       })) as string[]
     return Array.from({ length: found.length / 2 }, (_, index) => {
       const member = found[2 * index] ?? ''
-      const kind = member.startsWith('t') ? 'timer' : 'expiry'
-      return { kind, id: member.slice(2) as SessionId, dueMs: Number(found[2 * index + 1]) }
+      const dueMs = Number(found[2 * index + 1])
+      const [id = '', node = ''] = member.slice(2).split(' ')
+      if (member.startsWith('r')) return { kind: 'lease', id: id as SessionId, node, dueMs }
+      return { kind: member.startsWith('t') ? 'timer' : 'expiry', id: id as SessionId, dueMs }
     })
+  }
+
+  async renew(partition: number, ids: readonly SessionId[], leaseMs: number): Promise<SessionId[]> {
+    const lost = await this.#renew
+      .run(this.#reads, [this.#keys.timers(partition)], [this.node, leaseMs, ...ids])
+      .catch((error: unknown) => {
+        throw asFailure(error)
+      })
+    return lost as SessionId[]
   }
 
   /** Before anything else on a new connection: is it the server that was known, with all its commits? */

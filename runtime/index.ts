@@ -11,6 +11,7 @@ import { Runtime } from './runtime.ts'
 
 export { defineSession } from '../actors/define-session.ts'
 export type {
+  ActorPolicy,
   ContextOf,
   EventOf,
   InputOf,
@@ -18,6 +19,8 @@ export type {
   SessionDefinition,
   SessionIdOf,
 } from '../actors/define-session.ts'
+export { executionOf } from '../actors/promise-run.ts'
+export type { Execution } from '../actors/promise-run.ts'
 export { TroupeError } from '../actors/errors.ts'
 export type { ErrorCode } from '../actors/errors.ts'
 export type { Logger, Principal } from '../actors/ports.ts'

@@ -130,6 +130,7 @@ export class Runtime {
       store: this.#store,
       expire: (id) => this.#host.expire(id),
       fire: (id) => this.#host.fire(id),
+      takeOver: (id, node) => this.#host.takeOver(id, node),
       clock,
       log,
     })

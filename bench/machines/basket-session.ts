@@ -36,6 +36,7 @@ export function createBasket(): { kernel: Kernel; live: Live; record: SessionRec
     ttlMs: 3_600_000,
     doneTtlMs: 3_600_000,
     timers: '-',
+    runs: '-',
     state: plan.state,
     internals: plan.internals,
   }

@@ -8,7 +8,7 @@ ARGV  node, command key TTL in ms, number of partitions, per partition its key b
         span(how many arguments it has) kind partition(1…) id number reserve(0|1) keys baseEpoch baseVersion(`-` and 0: none)
         and of a commit: machine machineVersion ttl doneTtl(ms, 0: unlimited) done(0|1) lifetime(ms, 0: unlimited)
         keyTtl(ms) firstVersion lastVersion transitions timers(`;key:time`…, time `+delay` where it
-        is decided here, or `-`) firesAt(ms, or `-`: refused as early before)
+        is decided here, or `-`) runs(`;key:node`… or `-`) firesAt(ms, or `-`: refused as early before)
       then for each key: digest, fingerprint
         end:    reason, audit (a JSON object; what machine it was is put in front here)
         commit: internals, feed head, { kind, version, index of its key or 0; audit; state }…
@@ -34,15 +34,16 @@ are words in a fixed order and not JSON: this script reads and writes one at eac
 local TOMBSTONE_MS = 600000
 local WRITER_MS = 600000
 local RESERVATION_MS = 20
+local LEASE_MS = 15000
 -- hash-max-listpack-entries: up to here Redis keeps a hash in one piece, and HSCAN returns all of it.
 local SMALL_HASH = 128
 
 -- Numbers stay text wherever they are only compared or copied: to print one costs as much as to append to a stream.
-local RECORD = '^2 (%d+) (%d+) (%S+) (%S+) (%d+) (%d+) %d+ (%d+) %d+ %d+ ([01]) (%S+) (%S+) (%S+)\n()'
+local RECORD = '^2 (%d+) (%d+) (%S+) (%S+) (%d+) (%d+) %d+ (%d+) %d+ %d+ ([01]) (%S+) (%S+) (%S+) (%S+)\n()'
 local TOMBSTONE = '^2t (%d+) (%d+) %S+ (%a+) (%S+)$'
 
 local HEAD = '^(%d+) (%l+) (%d+) (%S+) (%d+) ([01]) (%d+) (%S+) (%d+)()'
-local COMMIT_HEAD = '^ (%S+) (%d+) (%d+) (%d+) ([01]) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+)$'
+local COMMIT_HEAD = '^ (%S+) (%d+) (%d+) (%d+) ([01]) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+)$'
 
 local call = redis.call
 local match = string.match
@@ -86,24 +87,24 @@ a = a + partitionCount
 -- The entry under way, as far as every kind has it.
 local kind, partition, id, number, reserve, firstKey, keyCount, baseEpoch, baseVersion, sessionKey, commandKeysKey
 -- And what a commit has besides.
-local ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, ofTimers, firesAt
+local ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, ofTimers, ofRuns, firesAt
 -- Where what only its kind has begins in ARGV.
 local own
 -- The session as it is found: the record or tombstone, its words, and whether it is a session that lives.
 local raw, isLive, isTombstone, formatProblem
-local epoch, version, commitId, machine, machineVersion, created, expires, done, reservation, timers, writers, bodyAt, endReason
+local epoch, version, commitId, machine, machineVersion, created, expires, done, reservation, timers, runs, writers, bodyAt, endReason
 
 local function readSession()
   raw = call('GET', sessionKey)
   isLive, isTombstone, formatProblem, bodyAt, endReason, writers = false, false, false, nil, nil, '-'
-  epoch, version, machine, machineVersion, created, expires, done, timers = nil, nil, '', '0', nowText, '0', nil, '-'
+  epoch, version, machine, machineVersion, created, expires, done, timers, runs = nil, nil, '', '0', nowText, '0', nil, '-', '-'
   if not raw then return end
-  epoch, version, commitId, machine, machineVersion, created, expires, done, reservation, timers, writers, bodyAt =
+  epoch, version, commitId, machine, machineVersion, created, expires, done, reservation, timers, runs, writers, bodyAt =
     match(raw, RECORD)
   if epoch then
     if olderEpoch(epoch, partition.floor) then epoch = partition.floor end
-    -- An armed timer fires, however late: until then its session does not end by itself.
-    isLive = expires == '0' or timers ~= '-' or tonumber(expires) > nowMs
+    -- An armed timer fires, however late, and a promise is run to its end: until then the session does not end by itself.
+    isLive = expires == '0' or timers ~= '-' or runs ~= '-' or tonumber(expires) > nowMs
     return
   end
   epoch, version, endReason, writers = match(raw, TOMBSTONE)
@@ -136,6 +137,19 @@ local function append(ofEpoch, ofVersion, ofCommit, previous, auditKind, audit, 
     previous .. ' ' .. nowText .. ' ' .. auditKind, 'm', audit, 's', state)
 end
 
+-- Each process that runs promise actors of the session has a lease on them: an entry of its own among the timers.
+local function holdLeases(before, after)
+  if before == after then return end
+  local held = {}
+  for owner in string.gmatch(after, ':(%w+)') do
+    held[owner] = true
+    call('ZADD', partition.timers, 'NX', nowMs + LEASE_MS .. '', 'r:' .. id .. ' ' .. owner)
+  end
+  for owner in string.gmatch(before, ':(%w+)') do
+    if not held[owner] then call('ZREM', partition.timers, 'r:' .. id .. ' ' .. owner) end
+  end
+end
+
 -- Ends the session as its next version: row, tombstone and notice. A vanished record has no version: 0 of a new epoch.
 local function finish(reason, audit, ofCommit)
   local ofEpoch, last, previous = nowEpoch, '0', '-'
@@ -146,6 +160,7 @@ local function finish(reason, audit, ofCommit)
   call('SET', sessionKey, '2t ' .. ofEpoch .. ' ' .. last .. ' ' .. ofCommit .. ' ' .. reason .. ' ' ..
     withMe(last, last, ofEpoch), 'PX', TOMBSTONE_MS)
   call('ZREM', partition.timers, 'x:' .. id, 't:' .. id)
+  holdLeases(runs, '-')
   append(ofEpoch, last, ofCommit, previous, reason, row, '')
   publish('e' .. id .. '\n' .. ofEpoch .. '\n' .. last .. '\n' .. reason)
   return { 'committed', ofEpoch, last, nowText, created, '0', '-' }
@@ -205,9 +220,9 @@ local function decideTimers()
 end
 
 local function write()
-  local previous, wasDone, wasTimers = '-', nil, '-'
+  local previous, wasDone, wasTimers, wasRuns = '-', nil, '-', '-'
   if isLive then
-    previous, wasDone, wasTimers = commitId, done, timers
+    previous, wasDone, wasTimers, wasRuns = commitId, done, timers, runs
   else
     -- The new life must be newer than the one before, whatever happened to the server's clock.
     if isTombstone and not olderEpoch(epoch, nowEpoch) then
@@ -225,9 +240,9 @@ local function write()
   if lifetime ~= '0' and furthest > tonumber(ends) then ends = furthest .. '' end
 
   local record = '2 ' .. epoch .. ' ' .. lastVersion .. ' ' .. ofCommit .. ' ' .. ofMachine .. ' ' .. ofMachineVersion ..
-    ' ' .. created .. ' ' .. nowText .. ' ' .. ends .. ' ' .. ttl .. ' ' .. doneTtl .. ' ' .. isDone .. ' - ' .. word .. ' ' ..
+    ' ' .. created .. ' ' .. nowText .. ' ' .. ends .. ' ' .. ttl .. ' ' .. doneTtl .. ' ' .. isDone .. ' - ' .. word .. ' ' .. ofRuns .. ' ' ..
     withMe(firstVersion, lastVersion, epoch) .. '\n' .. ARGV[own + 2 + 3 * count] .. '\n' .. ARGV[own + 1]
-  if lifetime == '0' or soonest then
+  if lifetime == '0' or soonest or ofRuns ~= '-' then
     call('SET', sessionKey, record)
   else
     call('SET', sessionKey, record, 'PX', keyTtl)
@@ -250,6 +265,7 @@ local function write()
       call('ZREM', partition.timers, 't:' .. id)
     end
   end
+  holdLeases(wasRuns, ofRuns)
   for at = own + 3, own + 3 * count, 3 do
     local auditKind, ofVersion, key = match(ARGV[at], '^(%S+) (%d+) (%d+)$')
     append(epoch, ofVersion, ofCommit, previous, auditKind, ARGV[at + 1], ARGV[at + 2])
@@ -262,7 +278,7 @@ end
 -- Gives this process the next turn: the same record with another word in it.
 local function reserveTurn()
   local header = string.sub(raw, 1, bodyAt - 1)
-  local before, after = match(header, '^(2 %d+ %d+ %S+ %S+ %d+ %d+ %d+ %d+ %d+ %d+ [01] )%S+( %S+ %S+\n)$')
+  local before, after = match(header, '^(2 %d+ %d+ %S+ %S+ %d+ %d+ %d+ %d+ %d+ %d+ [01] )%S+( %S+ %S+ %S+\n)$')
   call('SET', sessionKey, before .. node .. ':' .. (nowMs + RESERVATION_MS) .. after .. string.sub(raw, bodyAt), 'KEEPTTL')
 end
 
@@ -362,7 +378,7 @@ local function take()
   own = firstKey + 2 * keyCount
   sessionKey, commandKeysKey = KEYS[k + 1], KEYS[k + 2]
   if kind == 'commit' then
-    ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, ofTimers, firesAt =
+    ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, ofTimers, ofRuns, firesAt =
       match(string.sub(ARGV[a + 1], rest), COMMIT_HEAD)
     count = tonumber(count)
     if own + 2 + 3 * count ~= a + tonumber(span) then error('the entry has another length than it says') end

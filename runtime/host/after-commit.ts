@@ -26,6 +26,7 @@ export function committedRecord(
     updatedAt: told?.updatedAt ?? base.updatedAt,
     expiresAt: told === null ? base.expiresAt : told.expiresAt,
     timers: told?.timers ?? '-',
+    runs: entry.runs,
     state: plan.state,
     internals: plan.internals,
   }
@@ -76,5 +77,6 @@ export function afterCommit(
   answer()
   runEffects(effects, record, parts.log)
   if (record.timers !== '-') parts.onTimers(record)
+  parts.onRuns(record, outcome.kind === 'committed' ? live : null)
   parts.onCommitted(id)
 }

@@ -4,6 +4,7 @@ import type { Kernel } from '../../actors/kernel.ts'
 import type { Live, Plan } from '../../actors/plan.ts'
 import type { CommandKey, StoreEntry } from '../../actors/ports.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
+import { encodeRuns } from '../../actors/runs.ts'
 import { encodeTimers } from '../../actors/timers.ts'
 import { auditOfEvent } from './audit-text.ts'
 import type { HostParts } from './host-parts.ts'
@@ -135,6 +136,7 @@ export function entryOf(
     })),
     internals: last.plan.internals,
     timers: encodeTimers(last.plan.live.timers, base.timers),
+    runs: encodeRuns(last.plan.live.runs, base.runs, parts.store.node),
     firesAt: null,
     events: typesOf(attempt),
     emitted: emittedBy(attempt),

@@ -17,8 +17,8 @@ export function auditOfEvent(about: Audited, event: string, plan: Plan): string 
   return `${head(about)},"event":${event},"from":${plan.from}}`
 }
 
-/** Nobody sent it: a timer did. `failed`: what the machine threw at its event, which is dropped then. */
-export function auditOfTimer(about: Audited, event: string, from: string | null, failed?: string): string {
+/** Nobody sent it: a timer, a promise or a takeover did. `failed`: what the machine threw at its event. */
+export function auditOfInternal(about: Audited, event: string, from: string | null, failed?: string): string {
   const problem = failed === undefined ? '' : `,"failed":${JSON.stringify(failed)}`
   return `${head(about)},"event":${event},"from":${from}${problem}}`
 }

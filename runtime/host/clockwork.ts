@@ -21,6 +21,8 @@ export interface ClockworkOptions {
   readonly store: SessionStore
   readonly expire: (id: SessionId) => Promise<void>
   readonly fire: (id: SessionId) => Promise<void>
+  /** Takes over promise actors whose lease is over. */
+  readonly takeOver: (id: SessionId, node: string) => Promise<void>
   readonly clock: Clock
   readonly log: Logger
 }
@@ -106,11 +108,14 @@ export class Clockwork {
   }
 
   /** Resolves when it is done, or remembered. */
-  async #look({ kind, id, dueMs }: Due): Promise<void> {
-    const { store, expire } = this.#options
+  async #look(due: Due): Promise<void> {
+    const { kind, id, dueMs } = due
+    const { store, expire, takeOver } = this.#options
     const isDue = dueMs <= store.now()
     if (kind === 'expiry') {
       if (isDue) await expire(id)
+    } else if (kind === 'lease') {
+      if (isDue) await takeOver(id, due.node)
     } else if (isDue && !this.#timers.has(id)) await this.#fire(id)
     else this.#remember(id, dueMs)
   }

@@ -1,4 +1,5 @@
 import type { Clock, Logger, SessionStore, UpdateSink } from '../../actors/ports.ts'
+import type { Live } from '../../actors/plan.ts'
 import type { Registry } from '../../actors/registry.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import type { Committer } from './committer.ts'
@@ -25,6 +26,8 @@ export interface HostParts {
   nextNumber(): number
   /** A commit of this process has left timers armed. */
   onTimers(record: SessionRecord): void
+  /** A commit of this process may have changed which promise actors it runs of a session; `live`: the session after it. */
+  onRuns(record: SessionRecord, live: Live | null): void
   /** Something of this session was written to its outbox. */
   onCommitted(id: SessionId): void
 }

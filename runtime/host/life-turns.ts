@@ -2,6 +2,7 @@
 import { TroupeError } from '../../actors/errors.ts'
 import type { Plan } from '../../actors/plan.ts'
 import type { CommitEntry, EndEntry, StoreOutcome } from '../../actors/ports.ts'
+import { encodeRuns } from '../../actors/runs.ts'
 import { encodeTimers } from '../../actors/timers.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import { afterCommit, committedRecord, newestAfter } from './after-commit.ts'
@@ -115,6 +116,7 @@ function creationEntry(parts: HostParts, id: SessionId, item: CreateItem, plan: 
     ],
     internals: plan.internals,
     timers: encodeTimers(plan.live.timers, '-'),
+    runs: encodeRuns(plan.live.runs, '-', node),
     firesAt: null,
     events: '[]',
     emitted: plan.emitted.map((event) => ({ transition: 0, event })),
@@ -139,6 +141,7 @@ function createdRecord(
     version: 0,
     commitId: '',
     timers: '-',
+    runs: '-',
     state: '',
     internals: '',
   }

@@ -1,6 +1,7 @@
 /** What waits in a session's mailbox. */
 import type { Kernel } from '../../actors/kernel.ts'
 import type { Caller, CommandKey, UpdateRequest, UpdateResult } from '../../actors/ports.ts'
+import type { ComputeStep } from './internal-turn.ts'
 import type { SessionRecord } from '../../actors/session.ts'
 
 interface Answerable<Result> {
@@ -32,11 +33,12 @@ export interface DeleteItem extends Answerable<boolean> {
   readonly kind: 'delete'
 }
 
-/** A timer of the session may be due. */
-interface TimerItem {
-  readonly kind: 'timer'
+/** Something that no client asked for: a timer, the result of a promise, a takeover. */
+interface InternalItem {
+  readonly kind: 'internal'
+  readonly compute: ComputeStep
   resolve(result: undefined): void
   reject(error: unknown): void
 }
 
-export type Item = UpdateItem | CreateItem | DeleteItem | TimerItem
+export type Item = UpdateItem | CreateItem | DeleteItem | InternalItem

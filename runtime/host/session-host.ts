@@ -10,9 +10,11 @@ import type {
   SessionStore,
 } from '../../actors/ports.ts'
 import type { Principal, UpdateRequest, UpdateResult, UpdateSink } from '../../actors/ports.ts'
+import type { Live } from '../../actors/plan.ts'
 import type { Registry } from '../../actors/registry.ts'
 import { isLifetime } from '../../actors/define-session.ts'
 import { hasUnstorableCharacter } from '../../actors/storable.ts'
+import { ownersIn } from '../../actors/runs.ts'
 import { parseSessionId } from '../../actors/session.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import { sleep } from '../clock.ts'
@@ -23,7 +25,10 @@ import { takeCreateTurn, takeDeleteTurn } from './life-turns.ts'
 import { Mailbox } from './mailbox.ts'
 import { failureError } from './outcome-errors.ts'
 import type { Item } from './requests.ts'
-import { takeTimerTurn } from './timer-turn.ts'
+import { takeInternalTurn } from './internal-turn.ts'
+import { Invocations } from './invocations.ts'
+import { resultStep, takeoverStep } from './promise-turns.ts'
+import { timerStep } from './timer-turn.ts'
 import { takeUpdateTurn } from './update-turn.ts'
 import { WarmSessions } from './warm-sessions.ts'
 
@@ -50,6 +55,7 @@ export class SessionHost implements SessionService {
   readonly #parts: HostParts
   readonly #sessionTtlMs: number | null
   readonly #mailboxes = new Map<SessionId, Mailbox<Item>>()
+  readonly #invocations: Invocations
   #numbers = 0
   #isDraining = false
 
@@ -64,11 +70,20 @@ export class SessionHost implements SessionService {
       log,
       onCommitted,
       onTimers,
+      onRuns: (record, live) => this.#syncRuns(record, live),
       committer: new Committer(store, clock, log),
       warm: new WarmSessions(options.warmSessions),
       limits: { maxSessionBytes: options.maxSessionBytes, maxEventBytes: options.maxEventBytes },
       nextNumber: () => ++this.#numbers,
     }
+    this.#invocations = new Invocations({
+      store,
+      clock,
+      log,
+      settle: (id, key, result) =>
+        this.#wait(id, { kind: 'internal', compute: resultStep(this.#parts, key, result) }),
+    })
+    this.#invocations.start()
   }
 
   async create(request: CreateRequest, caller: Caller): Promise<{ created: boolean; record: SessionRecord }> {
@@ -144,12 +159,21 @@ export class SessionHost implements SessionService {
   /** Another process has committed. */
   observe(record: SessionRecord): void {
     this.#parts.warm.observe(record)
+    if (this.#invocations.has(record.id))
+      this.#invocations.keep(record.id, new Set(ownersIn(record.runs).map(({ key }) => key)))
   }
 
   /** Lets the timers of a session fire that are due. @throws TroupeError `unavailable`, `contention`, … */
   async fire(id: SessionId): Promise<void> {
     if (this.#isDraining) return
-    await this.#wait(id, { kind: 'timer' })
+    await this.#wait(id, { kind: 'internal', compute: timerStep(this.#parts) })
+  }
+
+  /** Takes over the promise actors of a session that `node` ran and runs no more. @throws TroupeError */
+  async takeOver(id: SessionId, node: string): Promise<void> {
+    if (this.#isDraining) return
+    const isRunning = (key: number): boolean => this.#invocations.isRunning(id, key)
+    await this.#wait(id, { kind: 'internal', compute: takeoverStep(this.#parts, node, isRunning) })
   }
 
   /** Ends a session whose time is over; nothing happens if it is not. */
@@ -178,7 +202,26 @@ export class SessionHost implements SessionService {
     const { clock } = this.#parts
     const deadline = clock.now() + deadlineMs
     while (this.#mailboxes.size > 0 && clock.now() < deadline) await sleep(clock, DRAIN_POLL_MS)
+    await this.#invocations.handOver()
     return this.#mailboxes.size
+  }
+
+  /** Starts and aborts promise actors as a commit of this process has left them. */
+  #syncRuns(record: SessionRecord, live: Live | null): void {
+    const { id, runs } = record
+    if (runs === '-' && !this.#invocations.has(id)) return
+    const { registry, store, log } = this.#parts
+    if (live === null) {
+      // The reply of the commit was lost, and the session may have gone on since: look again.
+      this.takeOver(id, store.node).catch((error: unknown) =>
+        log.debug({ id, reason: messageOf(error) }, 'promise actors could not be started yet'),
+      )
+      return
+    }
+    const mine = new Set(ownersIn(runs).flatMap(({ key, node }) => (node === store.node ? [key] : [])))
+    const kernel = registry.kernelOf(record)
+    const wanted = kernel.promisesOf(live).filter(({ key }) => mine.has(key))
+    this.#invocations.sync(id, wanted, kernel.definition.actors)
   }
 
   #admit(): void {
@@ -221,8 +264,8 @@ export class SessionHost implements SessionService {
     try {
       if (first?.kind === 'create') await takeCreateTurn(this.#parts, id, first)
       else if (first?.kind === 'delete') await takeDeleteTurn(this.#parts, id, first)
-      else if (first?.kind === 'timer') {
-        await takeTimerTurn(this.#parts, id)
+      else if (first?.kind === 'internal') {
+        await takeInternalTurn(this.#parts, id, first.compute)
         first.resolve(undefined)
       } else
         await takeUpdateTurn(

@@ -2,6 +2,7 @@
 import type { SessionDefinition } from '../../actors/define-session.ts'
 import { Kernel } from '../../actors/kernel.ts'
 import type { Plan } from '../../actors/plan.ts'
+import { encodeRuns } from '../../actors/runs.ts'
 import { encodeTimers } from '../../actors/timers.ts'
 import type { PublicState, SessionId, SessionRecord } from '../../actors/session.ts'
 
@@ -19,6 +20,7 @@ export function recordOf({ state, internals, live }: Plan, version = 1): Session
     ttlMs: null,
     doneTtlMs: null,
     timers: encodeTimers(live.timers, '-').replaceAll('+', ''),
+    runs: encodeRuns(live.runs, '-', 'node'),
     state,
     internals,
   }

@@ -6,7 +6,8 @@ import { compareEpochs, comparePositions, parseSessionId } from '../../actors/se
 import type { SessionId } from '../../actors/session.ts'
 
 const id = 'abc' as SessionId
-const header = '2 1795469637067608 2 n1-5 counter 1 11 22 33 44 55 0 - ;3:77 ;n1:5:2:2:22:1795469637067608'
+const header =
+  '2 1795469637067608 2 n1-5 counter 1 11 22 33 44 55 0 - ;3:77 ;4:n1 ;n1:5:2:2:22:1795469637067608'
 const record = {
   id,
   epoch: '1795469637067608',
@@ -20,6 +21,7 @@ const record = {
   ttlMs: 44,
   doneTtlMs: 55,
   timers: ';3:77',
+  runs: ';4:n1',
   state: '{"a":1}',
   internals: '{}',
 }

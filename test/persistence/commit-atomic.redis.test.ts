@@ -59,6 +59,7 @@ describe('CM1 a commit is all or nothing', () => {
       ttlMs: 100_000,
       doneTtlMs: 7000,
       timers: '-',
+      runs: '-',
       state: stateOf(0),
       internals: '{"historyValue":{}}',
     })

@@ -220,6 +220,7 @@ describe('the sweep of a host', () => {
       store: q.store,
       expire: (id) => q.host.expire(id),
       fire: (id) => q.host.fire(id),
+      takeOver: (id, node) => q.host.takeOver(id, node),
       clock,
       log: q.log,
     })

@@ -206,7 +206,7 @@ describe('CM3 what is not committed changes nothing', () => {
     expect(reservationIn(held.record)).toMatch(new RegExp(`^${b.store.node}:\\d+$`))
     expect(held.keyTtlMs).toBeGreaterThan(3_600_000)
     // Longer than in real life, so that the test has time to look.
-    const longer = held.record?.replace(/:\d+( - ;)/, `:${Date.now() + 5000}$1`) ?? ''
+    const longer = held.record?.replace(/:\d+( - - ;)/, `:${Date.now() + 5000}$1`) ?? ''
     await cluster.redis.set(cluster.keys.session(id), longer, 'KEEPTTL')
 
     const kept = await a.run(a.commit(id, current))

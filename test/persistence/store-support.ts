@@ -86,6 +86,7 @@ export class Writer {
       transitions: [],
       internals: '{}',
       timers: '-',
+      runs: '-',
       firesAt: null,
       events: '["ADD"]',
       emitted: [],
@@ -142,7 +143,7 @@ export async function stateIn(cluster: TestCluster, id: SessionId): Promise<Omit
   return { record: record?.replace(RESERVATION, '$1-$2') ?? null, expiryEntry, rows, commandKeys }
 }
 
-const RESERVATION = /^(2(?: \S+){11} )\S+( \S+ \S+\n)/
+const RESERVATION = /^(2(?: \S+){11} )\S+( \S+ \S+ \S+\n)/
 
 export function reservationIn(record: string | null): string | undefined {
   return record?.split('\n')[0]?.split(' ')[12]

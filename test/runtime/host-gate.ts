@@ -18,6 +18,7 @@ export class Gate {
     positions: (ids) => store.positions(ids),
     broadcast: (id, message) => store.broadcast(id, message),
     due: (partition, horizonMs, limit) => store.due(partition, horizonMs, limit),
+    renew: (partition, ids, leaseMs) => store.renew(partition, ids, leaseMs),
     now: () => store.now(),
   })
 

@@ -66,6 +66,7 @@ async function timed(): Promise<Timed> {
     store,
     expire: (id) => host.expire(id),
     fire: (id) => host.fire(id),
+    takeOver: (id, node) => host.takeOver(id, node),
     clock: systemClock,
     log,
   })

@@ -80,6 +80,7 @@ export function makeRecord(
     ttlMs: null,
     doneTtlMs: null,
     timers: '-',
+    runs: '-',
     state: JSON.stringify(state),
     internals: '{}',
   }

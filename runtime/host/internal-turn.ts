@@ -1,0 +1,117 @@
+/**
+ * A turn of a session that no client asked for: a timer, the result of a promise, a takeover. Computes on what is known, commits,
+ * and on `stale` computes again; what it wanted to do may not be wanted any more by then.
+ */
+import type { Plan } from '../../actors/plan.ts'
+import type { CommitEntry, CommittedTransition } from '../../actors/ports.ts'
+import { encodeRuns } from '../../actors/runs.ts'
+import type { SessionId, SessionRecord } from '../../actors/session.ts'
+import { encodeTimers } from '../../actors/timers.ts'
+import { afterCommit, committedRecord } from './after-commit.ts'
+import { auditOfInternal } from './audit-text.ts'
+import type { HostParts } from './host-parts.ts'
+import { unexpected } from './outcome-errors.ts'
+import { Patience, submitInTurn } from './patience.ts'
+import type { WarmSession } from './warm-sessions.ts'
+
+/** What one step of the turn is to commit. */
+export interface InternalStep {
+  readonly kind: CommittedTransition['kind']
+  readonly plan: Plan
+  /** The event that it was, for the audit and the feed. */
+  readonly event: { readonly type: string }
+  /** What the machine threw at it. */
+  readonly failed?: string
+  /** The time of the timer that it fires. */
+  readonly firesAt?: number
+}
+
+/** `null`: there is nothing to do. */
+export type ComputeStep = (known: WarmSession) => InternalStep | null
+
+/** Repeats until there is nothing to do. @throws TroupeError, StoreFailure */
+export async function takeInternalTurn(parts: HostParts, id: SessionId, compute: ComputeStep): Promise<void> {
+  const patience = new Patience(parts.clock)
+  let known: WarmSession | null = parts.warm.get(id)
+  for (;;) {
+    const step = known === null ? null : compute(known)
+    if (known !== null && step === null) return
+    const reserve = patience.reserves
+    const entry =
+      known === null || step === null
+        ? ({ kind: 'check', id, keys: [], reserve, base: null } as const)
+        : { ...entryOf(parts, known.record, step), reserve, number: parts.nextNumber() }
+    const outcome = await submitInTurn(parts, entry, patience)
+    switch (outcome.kind) {
+      case 'committed':
+      case 'duplicate': {
+        if (known === null || step === null || entry.kind !== 'commit') throw unexpected(id, outcome)
+        const record = committedRecord(parts, entry, known.record, step.plan, outcome)
+        const { live, effects } = step.plan
+        const answer = (): void => undefined
+        afterCommit(parts, outcome, { entry, record, live, effects, origins: new Set(), answer })
+        known = parts.warm.get(id)
+        break
+      }
+      case 'stale':
+        if (known !== null) patience.lose()
+        known = { record: outcome.record, live: null }
+        parts.warm.set(known)
+        break
+      case 'early':
+        // Our idea of Redis' clock was ahead; the record is as it was.
+        if (known !== null) parts.onTimers(known.record)
+        return
+      case 'gone':
+        parts.warm.delete(id)
+        return
+      case 'fenced':
+        parts.warm.delete(id)
+        throw unexpected(id, outcome)
+      default:
+        throw unexpected(id, outcome)
+    }
+  }
+}
+
+function entryOf(
+  parts: HostParts,
+  record: SessionRecord,
+  { kind, plan, event, failed, firesAt }: InternalStep,
+): Omit<CommitEntry, 'reserve' | 'number'> {
+  const { id, machine, machineVersion, ttlMs, doneTtlMs } = record
+  const { node } = parts.store
+  const about = { machine, machineVersion, node, principal: null }
+  return {
+    kind: 'commit',
+    id,
+    keys: [],
+    base: record,
+    machine,
+    machineVersion,
+    ttlMs,
+    doneTtlMs,
+    done: plan.status !== 'active',
+    transitions: [
+      {
+        kind,
+        audit: auditOfInternal(about, JSON.stringify(event), plan.from, failed),
+        state: plan.state,
+        key: null,
+      },
+    ],
+    internals: plan.internals,
+    timers: encodeTimers(plan.live.timers, record.timers),
+    runs: encodeRuns(plan.live.runs, record.runs, node),
+    firesAt: firesAt ?? null,
+    events: JSON.stringify([event.type]),
+    emitted: plan.emitted.map((each) => ({ transition: 0, event: each })),
+  }
+}
+
+/** The session's actors, to compute a step on. Those that move on in place are used up by it. */
+export function takeLive(parts: HostParts, known: WarmSession): NonNullable<WarmSession['live']> {
+  const live = known.live ?? parts.registry.kernelOf(known.record).restore(known.record)
+  known.live = live.root === null ? live : null
+  return live
+}

@@ -1,0 +1,209 @@
+/**
+ * The promise actors that this process runs, by leases that it renews together. One whose lease could not be renewed is aborted
+ * before it ends: by then another process may run it. What a promise comes to is committed like an event.
+ */
+import type { ActorPolicy } from '../../actors/define-session.ts'
+import { TroupeError, messageOf } from '../../actors/errors.ts'
+import type { Result } from '../../actors/kernel.ts'
+import { partitionOf } from '../../actors/partitions.ts'
+import type { Run } from '../../actors/plan.ts'
+import type { Clock, Logger, SessionStore } from '../../actors/ports.ts'
+import { runPromise } from '../../actors/promise-run.ts'
+import type { SessionId } from '../../actors/session.ts'
+import type { PromiseActor } from '../../actors/stepper.ts'
+
+/** As long as commit.lua makes them. */
+const LEASE_MS = 15_000
+const RENEW_MS = 5_000
+/** Without a renewal for so long a run is given up: the next one might come too late to find that the lease is over. */
+const GIVE_UP_MS = 7_000
+const SETTLE_RETRY_MS = 1_000
+const FIRST_BACKOFF_MS = 1_000
+
+export type PromiseToRun = Run & PromiseActor
+
+export interface InvocationsOptions {
+  readonly store: SessionStore
+  readonly clock: Clock
+  readonly log: Logger
+  /** Commits what an execution came to. */
+  readonly settle: (id: SessionId, key: number, result: Result) => Promise<void>
+}
+
+interface Session {
+  readonly runs: Map<number, { abort(): void }>
+  renewedAt: number
+}
+
+export class Invocations {
+  readonly #options: InvocationsOptions
+  readonly #sessions = new Map<SessionId, Session>()
+  #timer: { cancel(): void } | null = null
+  #isStopped = false
+
+  constructor(options: InvocationsOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    this.#schedule()
+  }
+
+  has(id: SessionId): boolean {
+    return this.#sessions.has(id)
+  }
+
+  isRunning(id: SessionId, key: number): boolean {
+    return this.#sessions.get(id)?.runs.has(key) ?? false
+  }
+
+  get size(): number {
+    return this.#sessions.size
+  }
+
+  /** A commit has left these to this process: the others of the session are aborted, new ones started. */
+  sync(
+    id: SessionId,
+    wanted: readonly PromiseToRun[],
+    policies: Readonly<Record<string, ActorPolicy>> = {},
+  ): void {
+    this.keep(id, new Set(wanted.map(({ key }) => key)))
+    if (this.#isStopped || wanted.length === 0) return
+    const { clock } = this.#options
+    const session = this.#sessions.get(id) ?? { runs: new Map(), renewedAt: clock.now() }
+    this.#sessions.set(id, session)
+    for (const promise of wanted) {
+      if (!session.runs.has(promise.key))
+        session.runs.set(promise.key, this.#run(id, promise, policies[promise.src] ?? {}))
+    }
+  }
+
+  /** Aborts those of the session that are not among `keys`. */
+  keep(id: SessionId, keys: ReadonlySet<number>): void {
+    const session = this.#sessions.get(id)
+    if (session === undefined) return
+    for (const [key, run] of session.runs) {
+      if (keys.has(key)) continue
+      session.runs.delete(key)
+      run.abort()
+    }
+    if (session.runs.size === 0) this.#sessions.delete(id)
+  }
+
+  /** Aborts all, and ends their leases, so that other processes take over at once. */
+  async handOver(): Promise<void> {
+    this.#isStopped = true
+    this.#timer?.cancel()
+    const byPartition = this.#byPartition()
+    for (const id of [...this.#sessions.keys()]) this.keep(id, new Set())
+    await Promise.all(
+      [...byPartition].map(([partition, ids]) => this.#options.store.renew(partition, ids, 0)),
+    ).catch((error: unknown) => {
+      this.#options.log.debug({ reason: messageOf(error) }, 'leases could not be handed over')
+    })
+  }
+
+  #run(id: SessionId, promise: PromiseToRun, policy: ActorPolicy): { abort(): void } {
+    const { clock } = this.#options
+    const { attempts = 1, backoffMs = FIRST_BACKOFF_MS, timeoutMs } = policy
+    let abort: () => void = () => undefined
+    let waiting: { cancel(): void } | null = null
+    const execution = { session: id, effectKey: promise.effectKey, attempt: promise.attempt }
+    const attempt = (n: number): void => {
+      const over = (next: () => void) => (): void => {
+        waiting?.cancel()
+        next()
+      }
+      const failed = (error: unknown): void => {
+        if (n < attempts) waiting = clock.setTimeout(() => attempt(n + 1), backoffMs * 2 ** (n - 1))
+        else void this.#settle(id, promise.key, { error: describe(error) })
+      }
+      if (timeoutMs !== undefined) {
+        waiting = clock.setTimeout(() => {
+          abort()
+          failed(new Error(`it took longer than ${timeoutMs} ms`))
+        }, timeoutMs)
+      }
+      abort = runPromise(promise, execution, {
+        done: (output) => over(() => void this.#settle(id, promise.key, { output }))(),
+        failed: (error) => over(() => failed(error))(),
+      })
+    }
+    attempt(1)
+    return {
+      abort: () => {
+        waiting?.cancel()
+        abort()
+      },
+    }
+  }
+
+  /** Until it is committed, or is no longer wanted. */
+  async #settle(id: SessionId, key: number, result: Result): Promise<void> {
+    const { settle, clock, log } = this.#options
+    while (this.isRunning(id, key) && !this.#isStopped) {
+      try {
+        await settle(id, key, result)
+        this.#forget(id, key)
+        return
+      } catch (error) {
+        log.warn({ id, reason: messageOf(error) }, 'the result of a promise actor could not be committed yet')
+        if (error instanceof TroupeError && !error.retryable) return this.#forget(id, key)
+        await new Promise<void>((resolve) => void clock.setTimeout(resolve, SETTLE_RETRY_MS))
+      }
+    }
+  }
+
+  #forget(id: SessionId, key: number): void {
+    const session = this.#sessions.get(id)
+    session?.runs.delete(key)
+    if (session?.runs.size === 0) this.#sessions.delete(id)
+  }
+
+  #schedule(): void {
+    if (this.#isStopped) return
+    this.#timer = this.#options.clock.setTimeout(() => void this.#renew(), RENEW_MS)
+  }
+
+  async #renew(): Promise<void> {
+    const { store, clock, log } = this.#options
+    await Promise.all(
+      [...this.#byPartition()].map(async ([partition, ids]) => {
+        const askedAt = clock.now()
+        try {
+          const lost = new Set(await store.renew(partition, ids, LEASE_MS))
+          for (const id of ids) {
+            const session = this.#sessions.get(id)
+            if (lost.has(id)) this.keep(id, new Set())
+            else if (session !== undefined) session.renewedAt = askedAt
+          }
+        } catch (error) {
+          log.debug({ partition, reason: messageOf(error) }, 'leases could not be renewed')
+        }
+      }),
+    )
+    for (const [id, { renewedAt }] of [...this.#sessions]) {
+      if (clock.now() - renewedAt < GIVE_UP_MS) continue
+      log.warn({ id }, 'a promise actor is given up: its lease could not be renewed')
+      this.keep(id, new Set())
+    }
+    this.#schedule()
+  }
+
+  #byPartition(): Map<number, SessionId[]> {
+    const partitions = new Map<number, SessionId[]>()
+    for (const id of this.#sessions.keys()) {
+      const partition = partitionOf(id)
+      const ids = partitions.get(partition)
+      if (ids === undefined) partitions.set(partition, [id])
+      else ids.push(id)
+    }
+    return partitions
+  }
+}
+
+function describe(thrown: unknown): { name: string; message: string } {
+  return thrown instanceof Error
+    ? { name: thrown.name, message: thrown.message }
+    : { name: 'Error', message: String(thrown) }
+}

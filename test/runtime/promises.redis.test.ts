@@ -1,0 +1,233 @@
+/** Promise actors on processes that share a Redis: run after their commit, once at a time, and again elsewhere if need be. */
+import { assign, fromPromise, setup } from 'xstate'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { defineSession } from '../../actors/define-session.ts'
+import type { ActorPolicy } from '../../actors/define-session.ts'
+import { partitionOf } from '../../actors/partitions.ts'
+import { executionOf } from '../../actors/promise-run.ts'
+import type { Execution } from '../../actors/promise-run.ts'
+import type { SessionId } from '../../actors/session.ts'
+import { systemClock } from '../../runtime/clock.ts'
+import { Clockwork } from '../../runtime/host/clockwork.ts'
+import { NOBODY, sleepMs, TestCluster, until } from '../support/hosts.ts'
+import type { TestProcess } from '../support/hosts.ts'
+
+/** One execution, as the test that runs it sees it. */
+interface Call {
+  readonly on: string
+  readonly input: { amount: number }
+  readonly execution: Execution
+  readonly signal: AbortSignal
+  resolve(value: unknown): void
+  reject(error: unknown): void
+}
+
+const calls: Call[] = []
+
+function payment(on: string, policy: ActorPolicy = {}) {
+  const machine = setup({
+    types: {} as {
+      context: { amount: number; reference: unknown; error: string | null }
+      input: { amount: number }
+      events: { type: 'CANCEL' } | { type: 'AGAIN' }
+    },
+    actors: {
+      charge: fromPromise<unknown, { amount: number }>(
+        ({ input, self, signal }) =>
+          new Promise((resolve, reject) => {
+            calls.push({ on, input, execution: executionOf(self), signal, resolve, reject })
+          }),
+      ),
+    },
+  }).createMachine({
+    context: ({ input }) => ({ amount: input.amount, reference: null, error: null }),
+    initial: 'charging',
+    states: {
+      charging: {
+        invoke: {
+          id: 'charge',
+          src: 'charge',
+          input: ({ context }) => ({ amount: context.amount }),
+          onDone: { target: 'paid', actions: assign({ reference: ({ event }) => event.output }) },
+          onError: {
+            target: 'failed',
+            actions: assign({ error: ({ event }) => (event.error as Error).message }),
+          },
+        },
+        on: { CANCEL: 'cancelled', AGAIN: { target: 'charging', reenter: true } },
+      },
+      paid: {},
+      failed: { on: { AGAIN: 'charging' } },
+      cancelled: { on: { AGAIN: 'charging' } },
+    },
+  })
+  return defineSession({ name: 'payment', version: 1, machine, actors: { charge: policy } })
+}
+
+interface Timed extends TestProcess {
+  readonly stop: () => void
+}
+
+let cluster: TestCluster
+const running: Timed[] = []
+
+async function timed(on: string, policy?: ActorPolicy): Promise<Timed> {
+  const armed: { arm: Clockwork['arm'] } = { arm: () => undefined }
+  const process = await cluster.process({
+    definitions: [payment(on, policy)],
+    onTimers: (record) => armed.arm(record),
+  })
+  const { store, host, log } = process
+  const clockwork = new Clockwork({
+    store,
+    expire: (id) => host.expire(id),
+    fire: (id) => host.fire(id),
+    takeOver: (id, node) => host.takeOver(id, node),
+    clock: systemClock,
+    log,
+  })
+  armed.arm = (record) => clockwork.arm(record)
+  clockwork.start()
+  const one = { ...process, stop: () => clockwork.stop() }
+  running.push(one)
+  return one
+}
+
+beforeEach(() => {
+  calls.length = 0
+  cluster = new TestCluster()
+})
+afterEach(async () => {
+  for (const { stop, host } of running.splice(0)) {
+    stop()
+    await host.drain(0)
+  }
+  await cluster.close()
+})
+
+const start = async (on: Timed): Promise<SessionId> =>
+  (await on.host.create({ machine: 'payment', input: { amount: 5 } }, NOBODY)).record.id
+
+const call = async (n: number): Promise<Call> => {
+  await until(() => calls.length > n, 25_000)
+  return calls[n] as Call
+}
+
+const stateOf = async (on: Timed, id: SessionId): Promise<unknown> => {
+  const { value, context } = JSON.parse((await on.host.get(id))?.state ?? '{}') as {
+    value: unknown
+    context: object
+  }
+  return { value, ...context }
+}
+
+/** As if the process had died: it renews nothing, and its lease is over now instead of in 15 s. */
+async function endLease(id: SessionId, node: string): Promise<void> {
+  await cluster.redis.zadd(cluster.keys.timers(partitionOf(id)), 1, `r:${id} ${node}`)
+}
+
+describe('a promise actor', () => {
+  it('CM6 starts after the commit that invoked it, and its result is a transition of its own', async () => {
+    const p = await timed('p')
+    const id = await start(p)
+    const first = await call(0)
+    expect(first.input).toEqual({ amount: 5 })
+    expect(first.execution).toMatchObject({ session: id, attempt: 1 })
+    first.resolve({ id: 'r-1' })
+    await until(async () => (await p.host.get(id))?.version === 2)
+    expect(await stateOf(p, id)).toEqual({ value: 'paid', amount: 5, reference: { id: 'r-1' }, error: null })
+    expect((await p.host.get(id))?.runs).toBe('-')
+    expect(await cluster.redis.zscore(cluster.keys.timers(partitionOf(id)), `r:${id} ${p.node}`)).toBeNull()
+    expect(calls).toHaveLength(1)
+  })
+
+  it('that rejects tells name and message; a result that JSON does not hold counts as rejected', async () => {
+    const p = await timed('p')
+    const id = await start(p)
+    ;(await call(0)).reject(new RangeError('too much'))
+    await until(async () => ((await stateOf(p, id)) as { value: string }).value === 'failed')
+    expect(await stateOf(p, id)).toMatchObject({ error: 'too much' })
+    await p.host.update({ id, event: { type: 'AGAIN' } }, NOBODY)
+    ;(await call(1)).resolve(new Date())
+    await until(async () => ((await stateOf(p, id)) as { value: string }).value === 'failed')
+    expect(await stateOf(p, id)).toMatchObject({
+      error: 'its result cannot be stored as JSON at (root): a Date',
+    })
+  })
+
+  it('TM5 is aborted when its state is left, and its late result is refused', async () => {
+    const [p, q] = [await timed('p'), await timed('q')]
+    const id = await start(p)
+    const first = await call(0)
+    await p.host.update({ id, event: { type: 'CANCEL' } }, NOBODY)
+    expect(first.signal.aborted).toBe(true)
+    await q.host.update({ id, event: { type: 'AGAIN' } }, NOBODY)
+    const second = await call(1)
+    expect(second.on).toBe('q')
+    expect(second.execution.effectKey).not.toBe(first.execution.effectKey)
+    first.resolve('late')
+    await sleepMs(100)
+    expect(await stateOf(q, id)).toMatchObject({ value: 'charging', reference: null })
+    // Left on another process: the one that runs it finds out when it wants to commit, or renews its lease.
+    await p.host.update({ id, event: { type: 'AGAIN' } }, NOBODY)
+    second.resolve('late too')
+    ;(await call(2)).resolve('right')
+    await until(async () => ((await stateOf(p, id)) as { value: string }).value === 'paid')
+    expect(await stateOf(p, id)).toMatchObject({ reference: 'right' })
+  })
+
+  it('TM4 TM5 whose process is gone is run again elsewhere with the same effect key; what the first run says is refused', async () => {
+    const [p, q] = [await timed('p'), await timed('q')]
+    const id = await start(p)
+    const first = await call(0)
+    p.stop()
+    await endLease(id, p.node)
+    const second = await call(1)
+    expect(second).toMatchObject({ on: 'q', input: { amount: 5 } })
+    expect(second.execution).toMatchObject({ effectKey: first.execution.effectKey, attempt: 2 })
+    first.resolve('from the dead')
+    await sleepMs(100)
+    expect(await stateOf(q, id)).toMatchObject({ value: 'charging' })
+    second.resolve('from the living')
+    await until(async () => ((await stateOf(q, id)) as { value: string }).value === 'paid')
+    expect(await stateOf(q, id)).toMatchObject({ reference: 'from the living' })
+  })
+
+  it('TM4 fails if that is its policy', async () => {
+    const policy = { onCrash: 'fail' } as const
+    const [p, q] = [await timed('p', policy), await timed('q', policy)]
+    const id = await start(p)
+    await call(0)
+    p.stop()
+    await endLease(id, p.node)
+    await until(async () => ((await stateOf(q, id)) as { value: string }).value === 'failed', 10_000)
+    expect(await stateOf(q, id)).toMatchObject({ error: 'the process that ran it has ended' })
+    expect(calls).toHaveLength(1)
+  })
+
+  it('TM4 is handed over by a process that leaves, without waiting for its lease', async () => {
+    const [p, q] = [await timed('p'), await timed('q')]
+    const id = await start(p)
+    const first = await call(0)
+    p.stop()
+    await p.host.drain(1000)
+    expect(first.signal.aborted).toBe(true)
+    const second = await call(1)
+    expect(second.on).toBe('q')
+    second.resolve(1)
+    await until(async () => ((await stateOf(q, id)) as { value: string }).value === 'paid')
+  })
+
+  it('is tried again as its policy says, and no longer than it may take', async () => {
+    const p = await timed('p', { attempts: 3, backoffMs: 20, timeoutMs: 150 })
+    const id = await start(p)
+    ;(await call(0)).reject(new Error('first'))
+    const second = await call(1)
+    await until(() => second.signal.aborted)
+    ;(await call(2)).reject(new Error('third'))
+    await until(async () => ((await stateOf(p, id)) as { value: string }).value === 'failed')
+    expect(await stateOf(p, id)).toMatchObject({ error: 'third' })
+    expect(calls).toHaveLength(3)
+    expect(new Set(calls.map(({ execution }) => execution.effectKey)).size).toBe(1)
+  })
+})
