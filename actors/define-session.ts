@@ -27,6 +27,10 @@ export interface SessionConfig<M extends AnyStateMachine> {
   readonly events?: StandardSchemaV1<unknown, EventFromLogic<M>>
   /** Checks the input of `createSession`, and what it returns is what the machine gets. */
   readonly input?: StandardSchemaV1<unknown, InputFrom<M>>
+  /** Check what the machine makes, at each transition; what does not fit is refused, and nothing is committed. */
+  readonly context?: StandardSchemaV1<unknown, unknown>
+  readonly output?: StandardSchemaV1<unknown, unknown>
+  readonly emitted?: StandardSchemaV1<unknown, unknown>
   /** Lifetime in ms after the last commit; `null`: for ever. Default: the runtime's `sessionTtlMs` (1 h). */
   readonly ttlMs?: number | null
   /** The same once the machine has reached its end. Default: `ttlMs`. */

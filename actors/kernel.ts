@@ -238,6 +238,7 @@ export class Kernel {
       if (action.type === 'xstate.emit') {
         const { event } = action.params as { event: unknown }
         this.#checkStorable(event, 'an emitted event', '', step)
+        this.#checkFits('emitted', event, 'emitted event', step)
         emitted.push(JSON.stringify(event))
       } else if (!action.type.startsWith('xstate.') || action.type === 'xstate.log') {
         if (action.exec !== undefined) effects.push({ kind: 'action', action })
@@ -247,7 +248,9 @@ export class Kernel {
     const pending = status === 'active' ? nextPending(before, outcome) : NOTHING_PENDING
     const persisted = this.#stepper.persist(snapshot)
     this.#checkStorable(persisted.context, 'the context', '', step)
+    this.#checkFits('context', persisted.context, 'context', step)
     if (snapshot.output !== undefined) this.#checkStorable(snapshot.output, 'the output', 'output', step)
+    if (status === 'done') this.#checkFits('output', snapshot.output, 'output', step)
     const value = JSON.stringify(snapshot.value)
     const output = snapshot.output === undefined ? '' : `,"output":${JSON.stringify(snapshot.output)}`
     const state = `{"status":"${status}","value":${value},"context":${JSON.stringify(persisted.context)}${this.#ofConfiguration(value, snapshot)}${output}}`
@@ -262,6 +265,22 @@ export class Kernel {
       from: step.before === null ? null : JSON.stringify(step.before.value),
       emitted,
       effects,
+    }
+  }
+
+  /** The machine's own work: where it does not fit its schema, the fault is not the sender's. */
+  #checkFits(
+    option: 'context' | 'output' | 'emitted',
+    value: unknown,
+    what: Parameters<typeof validate>[2],
+    step: Step,
+  ): void {
+    const schema = this.definition[option]
+    if (schema === undefined) return
+    try {
+      validate(schema, value, what)
+    } catch (cause) {
+      throw this.#fault(step, cause)
     }
   }
 

@@ -14,6 +14,9 @@ const MEMBERS = new Set([
   'input',
   'ttlMs',
   'doneTtlMs',
+  'context',
+  'output',
+  'emitted',
   'view',
   'actors',
   'kind',
@@ -92,7 +95,7 @@ function checkDefinition(candidate: unknown): SessionDefinition {
       )
     }
   }
-  for (const option of ['events', 'input'] as const) {
+  for (const option of ['events', 'input', 'context', 'output', 'emitted'] as const) {
     const schema: unknown = candidate[option]
     if (schema !== undefined && !hasStandardSchema(schema)) {
       refuse(`${option} must be a Standard Schema (zod, valibot, ArkType, …)`)

@@ -12,7 +12,7 @@ const DEEPEST = 500
 export function validate<T>(
   schema: StandardSchemaV1<unknown, T>,
   value: unknown,
-  what: 'event' | 'input',
+  what: 'event' | 'input' | 'context' | 'output' | 'emitted event',
 ): T {
   const result = ask(schema, value, what)
   if (result instanceof Promise) {

@@ -17,6 +17,8 @@ import { RedisSessionStore } from '../persistence/redis-session-store.ts'
 import { connectRedis } from '../persistence/redis.ts'
 import { FanOut } from '../transport/feed/fan-out.ts'
 import { RedisFeed } from '../transport/feed/redis-feed.ts'
+import { waitFor } from '../transport/feed/wait-for.ts'
+import type { Until } from '../transport/feed/wait-for.ts'
 import { attachGateway } from '../transport/gateway/server.ts'
 import type { Gateway } from '../transport/gateway/server.ts'
 import { systemClock } from './clock.ts'
@@ -238,6 +240,24 @@ export class Runtime {
         resolve(leave)
       }
       this.#fanOut.join(sessionId, subscriber, joined, reject)
+    })
+  }
+
+  /**
+   * Resolves once the session is done, has a tag, or is in a state, on whichever process it gets there; at once if it is already.
+   * @throws TroupeError `timeout`, `not_found`, `session_ended` (it can no longer come true)
+   */
+  waitFor<D = unknown>(
+    id: SessionIdOf<D> | string,
+    until: Until,
+    { timeoutMs = 30_000 }: { readonly timeoutMs?: number } = {},
+  ): Promise<Session<D>> {
+    return new Promise((resolve, reject) => {
+      waitFor(
+        { fanOut: this.#fanOut, clock: this.#clock, id: asId(id), until, timeoutMs },
+        (record) => resolve(this.#session<D>(record)),
+        reject,
+      )
     })
   }
 

@@ -31,6 +31,7 @@ describe('the methods', () => {
       ['unsubscribe', { id: 'a' }],
       ['subscribe', { id: 'a' }],
       ['broadcastToSession', { id: 'a', message: [1, null] }],
+      ['waitFor', { id: 'a', until: { value: 'on' }, timeoutMs: 1000 }],
       ['rpc.discover', {}],
       ['deleteSession', { id: 'a' }],
       ['deleteSession', { id: 'a' }],

@@ -15,6 +15,7 @@ const limits = { maxBatchLength: 3 }
 /** All schemas as they were in each version of the protocol. */
 const hashes: Record<number, string> = {
   1: '885ef7539d36c67b',
+  2: 'cabb8ec98dcffd3c',
 }
 
 describe('the description', () => {

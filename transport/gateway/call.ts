@@ -41,6 +41,10 @@ export class Call {
     this.#slot = batch === null || idText === null ? -1 : batch.reserve(idText)
   }
 
+  get isInBatch(): boolean {
+    return this.#batch !== null
+  }
+
   /** Who calls. Without a reply to carry the update, the connection is told of it like any other. */
   get caller(): Caller {
     return this.idText === null ? this.client.silentCaller : this.client.caller

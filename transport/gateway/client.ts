@@ -20,6 +20,9 @@ export interface Client extends Subscriber {
   /** What was thrown as an error for the client; faults are logged. */
   blame(method: string, thrown: unknown): TroupeError
 
+  /** A request that may take long: `giveUp` is called if the connection ends or retires before it is released. */
+  holds(giveUp: () => void): () => void
+
   /** Takes a place among the connection's subscriptions. @throws TroupeError `rate_limited` if there are too many */
   claimSubscription(id: SessionId): void
   /** Gives the place back, and forgets what waits for it. */

@@ -41,6 +41,8 @@ export class Connection implements Client {
   readonly #outlet: Outlet
   readonly #order = new RequestOrder()
   readonly #subscriptions = new Set<SessionId>()
+  /** How to give up what waits for something that may never come. */
+  readonly #held = new Set<() => void>()
   /** Sessions with replies under way, and how many: a reply may tell of a time before the end. */
   readonly #replying = new Map<string, number>()
   /** Ends that are told behind those replies. */
@@ -111,6 +113,7 @@ export class Connection implements Client {
   /** Refuses further requests, waits for the replies under way, and closes. */
   async retire(): Promise<void> {
     this.#retiring = true
+    this.#giveUp()
     if (this.#inFlight > 0 && !this.#closed) await new Promise<void>((resolve) => (this.#idle = resolve))
     this.close('going_away')
   }
@@ -126,6 +129,7 @@ export class Connection implements Client {
 
   #ended(): void {
     this.#closed = true
+    this.#giveUp()
     for (const id of this.#subscriptions) this.#options.context.fanOut.leave(id, this)
     this.#subscriptions.clear()
     this.#idle?.()
@@ -207,6 +211,17 @@ export class Connection implements Client {
 
   reply(text: string): void {
     this.#outlet.reply(text)
+  }
+
+  holds(giveUp: () => void): () => void {
+    this.#held.add(giveUp)
+    return () => void this.#held.delete(giveUp)
+  }
+
+  #giveUp(): void {
+    const held = [...this.#held]
+    this.#held.clear()
+    for (const giveUp of held) giveUp()
   }
 
   replied(lane: string): void {

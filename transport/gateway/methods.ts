@@ -1,16 +1,18 @@
 /** What each method does: parameters in, one answer out. */
 import { TroupeError } from '../../actors/errors.ts'
 import { comparePositions, type SessionId } from '../../actors/session.ts'
-import type { SessionService } from '../../actors/ports.ts'
+import type { Clock, SessionService } from '../../actors/ports.ts'
 import { invalidParams } from '../protocol/failures.ts'
 import { methods as schemas, type MethodName, type Params } from '../protocol/messages.ts'
 import type { FanOut } from '../feed/fan-out.ts'
+import { waitFor } from '../feed/wait-for.ts'
 import type { Call } from './call.ts'
 import type { OrderKind } from './request-order.ts'
 
 export interface MethodContext {
   readonly service: SessionService
   readonly fanOut: FanOut
+  readonly clock: Clock
   /** JSON text of the answer to `rpc.discover`. */
   readonly discover: () => string
 }
@@ -144,6 +146,31 @@ const table: { readonly [M in MethodName]: Method<M> } = {
       fanOut.leave(id, call.client)
       call.client.releaseSubscription(id)
       call.text('{}')
+    },
+  },
+  waitFor: {
+    order: 'read',
+    lane: () => null,
+    run({ fanOut, clock }, { id, until, timeoutMs }, call) {
+      if (call.isInBatch) {
+        call.fail(new TroupeError('invalid_request', 'waitFor is not answered in a batch: send it alone.'))
+        return
+      }
+      const release = call.client.holds(() => {
+        giveUp()
+        call.fail(new TroupeError('draining', 'This process is leaving: connect again and wait again.'))
+      })
+      const giveUp = waitFor(
+        { fanOut, clock, id, until, timeoutMs },
+        (record) => {
+          release()
+          call.view(record)
+        },
+        (error) => {
+          release()
+          call.fail(error)
+        },
+      )
     },
   },
   'rpc.discover': {

@@ -81,6 +81,7 @@ class AttachedGateway implements Gateway {
     this.#context = {
       service: options.service,
       fanOut: options.fanOut,
+      clock: options.clock,
       discover: () => (discovery ??= openRpcText()),
     }
     this.#webSockets = new WebSocketServer({

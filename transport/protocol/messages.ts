@@ -10,7 +10,7 @@ import { sessionIdPattern, type SessionId } from '../../actors/session.ts'
 import type { ErrorCode } from '../../actors/errors.ts'
 
 /** Raised with every change of a message; a test compares a hash of all schemas. */
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 
 /** The WebSocket subprotocol; a client may ask for it or for none. */
 export const SUBPROTOCOL = 'troupe.v1'
@@ -162,6 +162,24 @@ export const methods = {
     params: z.strictObject({ id: sessionId }),
     result: empty,
     errors: [],
+  },
+  waitFor: {
+    summary:
+      'Answers when the session is done, has a tag, or is in a state; at once if it is already. Not in a batch. Requests ' +
+      'behind it do not wait for it.',
+    params: z.strictObject({
+      id: sessionId,
+      until: z
+        .union([
+          z.strictObject({ done: z.literal(true) }),
+          z.strictObject({ tag: z.string().min(1).max(128) }),
+          z.strictObject({ value: z.union([z.string().min(1), z.record(z.string(), json)]) }),
+        ])
+        .describe('`value`: a state by its key, or an object of states as far as they matter.'),
+      timeoutMs: z.int().min(1).max(3_600_000).describe('After this: `timeout`.'),
+    }),
+    result: view,
+    errors: ['not_found', 'session_ended', 'timeout'],
   },
   'rpc.discover': {
     summary: 'This description as an OpenRPC document.',
