@@ -9,7 +9,7 @@ import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import { dueTimes } from '../../actors/timers.ts'
 
 /** All partitions are looked at within this time. */
-const ROUND_MS = 2000
+const ROUND_MS = 1000
 /** What is due later is left to a later look. */
 const HORIZON_MS = 2 * ROUND_MS
 /** Of one partition at a time; the rest waits for the next look, so that a flood delays nobody. */

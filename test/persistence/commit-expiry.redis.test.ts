@@ -211,7 +211,7 @@ describe('the sweep of a host', () => {
     const ids = await Promise.all(
       Array.from({ length: 5 }, async () => (await p.host.create({ machine: 'counter' }, NOBODY)).record.id),
     )
-    // A fast clock for the rounds: a sweep looks at all partitions every two seconds.
+    // A fast clock for the rounds: a sweep looks at all partitions every second.
     const clock = {
       now: () => systemClock.now(),
       setTimeout: (callback: () => void, ms: number) => systemClock.setTimeout(callback, ms / 20),
