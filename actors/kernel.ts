@@ -258,7 +258,7 @@ export class Kernel {
       throw this.#fault(step, new Error('the context or output holds a NUL or half of a surrogate pair'))
     }
     return {
-      live: { snapshot, root, ...pending },
+      live: { snapshot, root, timers: pending.timers, runs: pending.runs, nextKey: pending.nextKey },
       status,
       state,
       internals: this.#internals(persisted, pending, step),
@@ -325,6 +325,10 @@ export class Kernel {
 }
 
 function nextPending(before: Pending, outcome: Outcome): Pending {
+  const { timers, runs, nextKey } = before
+  // Most machines have neither.
+  if (timers.length + runs.length + outcome.requests.length + outcome.made.length === 0)
+    return nextKey === NOTHING_PENDING.nextKey ? NOTHING_PENDING : { timers, runs, nextKey }
   const timed = nextTimers(before, outcome)
   return { ...timed, ...nextRuns({ runs: before.runs, nextKey: timed.nextKey }, outcome) }
 }

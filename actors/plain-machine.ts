@@ -27,13 +27,16 @@ export class PlainMachine implements Stepper {
     const first = this.#machine.getInitialSnapshot(this.#scope, input) as AnyMachineSnapshot
     if (first.status === 'error') throw first.error
     const requests: Request[] = []
-    return this.#outcome(true, this.#settle(first, requests), requests)
+    return outcomeOf(this.#settle(first, requests), requests, true)
   }
 
   step({ snapshot }: Live, _path: ActorPath, event: EventObject): Outcome {
+    const next = this.#take(snapshot, event)
+    // Most events ask for nothing.
+    if (this.#scope.collected.length === 0) return outcomeOf(next, NO_REQUESTS, next !== snapshot)
     const requests: Request[] = []
-    const next = this.#settle(this.#take(snapshot, event), requests)
-    return this.#outcome(next !== snapshot || requests.length > 0, next, requests)
+    const settled = this.#settle(next, requests)
+    return outcomeOf(settled, requests, settled !== snapshot || requests.length > 0)
   }
 
   restore(persisted: object): Pick<Live, 'snapshot' | 'root'> {
@@ -82,13 +85,18 @@ export class PlainMachine implements Stepper {
       snapshot = this.#take(snapshot, event)
     }
   }
+}
 
-  #outcome(isChanged: boolean, snapshot: AnyMachineSnapshot, requests: readonly Request[]): Outcome {
-    for (const id in snapshot.children as object) {
-      throw new Error(
-        `it spawns actor "${id}" from logic without a name: put the logic into setup({ actors }), and spawn it by its key`,
-      )
-    }
-    return { snapshot, root: null, requests, made: [], isChanged, pathOf: () => ROOT, isKept: () => true }
+const NO_REQUESTS: readonly Request[] = []
+const NONE_MADE: Outcome['made'] = []
+const pathOf = (): ActorPath => ROOT
+const isKept = (): boolean => true
+
+function outcomeOf(snapshot: AnyMachineSnapshot, requests: readonly Request[], isChanged: boolean): Outcome {
+  for (const id in snapshot.children as object) {
+    throw new Error(
+      `it spawns actor "${id}" from logic without a name: put the logic into setup({ actors }), and spawn it by its key`,
+    )
   }
+  return { snapshot, root: null, requests, made: NONE_MADE, isChanged, pathOf, isKept }
 }
