@@ -29,7 +29,7 @@ export interface RedisSessionStoreOptions {
 const CONNECT_TIMEOUT_MS = 5000
 const COMPARE_RETRY_MS = 200
 /** A process that died leaves its partitions to others after this. */
-const SWEEP_LEASE_MS = 2500
+const SWEEP_LEASE_MS = 1500
 
 export class RedisSessionStore implements SessionStore {
   readonly node: string

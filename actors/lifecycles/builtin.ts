@@ -1,4 +1,6 @@
 import type { SessionDefinition } from '../define-session.ts'
+import { approvalSession } from './approval.ts'
+import { auctionSession } from './auction.ts'
 import { checkoutSession } from './checkout.ts'
 import { documentSession } from './document.ts'
 import { matchSession } from './match.ts'
@@ -10,4 +12,6 @@ export const builtinDefinitions: readonly SessionDefinition[] = [
   checkoutSession,
   matchSession,
   ticketSession,
+  auctionSession,
+  approvalSession,
 ] as readonly SessionDefinition[]

@@ -1,13 +1,16 @@
 /**
  * `checkout`: a cart that becomes a payment that becomes an order.
  *
- * shopping → paying → ordered; a declined payment leads back to the cart, `CANCEL` ends it anywhere before the order.
- * Prices are in the smallest unit of the currency (cents). The payment itself happens outside: whoever takes it sends
- * `PAID` or `DECLINED`.
+ * shopping → paying → ordered; a payment that is declined or not answered in time leads back to the cart, `CANCEL` ends it
+ * anywhere before the order, and a cart that nobody changes is abandoned. Prices are in the smallest unit of the currency
+ * (cents). The payment itself happens outside: whoever takes it sends `PAID` or `DECLINED`.
  */
 import { assign, emit, setup } from 'xstate'
 import { z } from 'zod'
 import { defineSession } from '../define-session.ts'
+
+const MINUTE_MS = 60_000
+const DAY_MS = 24 * 60 * MINUTE_MS
 
 const sku = z.string().min(1).max(100)
 const input = z.strictObject({
@@ -15,6 +18,18 @@ const input = z.strictObject({
     .string()
     .regex(/^[A-Z]{3}$/, 'must be an ISO 4217 code such as EUR')
     .default('EUR'),
+  /** How long a payment may take. */
+  paymentTimeoutMs: z
+    .int()
+    .min(1000)
+    .max(DAY_MS)
+    .default(15 * MINUTE_MS),
+  /** How long a cart may stay as it is. */
+  idleTimeoutMs: z
+    .int()
+    .min(1000)
+    .max(30 * DAY_MS)
+    .default(30 * MINUTE_MS),
 })
 const events = z.discriminatedUnion('type', [
   z.strictObject({
@@ -38,6 +53,8 @@ interface Item {
 
 interface Context {
   readonly currency: string
+  readonly paymentTimeoutMs: number
+  readonly idleTimeoutMs: number
   readonly items: readonly Item[]
   readonly total: number
   readonly paymentReference: string | null
@@ -52,10 +69,14 @@ const machine = setup({
     emitted: { type: 'ordered'; total: number; reference: string }
   },
   guards: { hasItems: ({ context }) => context.items.length > 0 },
+  delays: {
+    paymentTimeout: ({ context }) => context.paymentTimeoutMs,
+    idleTimeout: ({ context }) => context.idleTimeoutMs,
+  },
 }).createMachine({
   id: 'checkout',
   context: ({ input }) => ({
-    currency: input.currency,
+    ...input,
     items: [],
     total: 0,
     paymentReference: null,
@@ -66,9 +87,17 @@ const machine = setup({
   states: {
     shopping: {
       tags: 'open',
+      after: { idleTimeout: 'abandoned' },
       on: {
-        ADD: { actions: assign(({ context, event }) => cartOf(added(context.items, event))) },
+        // Entering the state anew starts its time anew.
+        ADD: {
+          target: 'shopping',
+          reenter: true,
+          actions: assign(({ context, event }) => cartOf(added(context.items, event))),
+        },
         REMOVE: {
+          target: 'shopping',
+          reenter: true,
           guard: ({ context, event }) => context.items.some((item) => item.sku === event.sku),
           actions: assign(({ context, event }) =>
             cartOf(context.items.filter((item) => item.sku !== event.sku)),
@@ -80,6 +109,7 @@ const machine = setup({
     },
     paying: {
       tags: 'open',
+      after: { paymentTimeout: { target: 'shopping', actions: assign({ lastDecline: 'timed out' }) } },
       on: {
         PAID: {
           target: 'ordered',
@@ -98,6 +128,7 @@ const machine = setup({
     },
     ordered: { type: 'final' },
     cancelled: { type: 'final' },
+    abandoned: { type: 'final' },
   },
 })
 

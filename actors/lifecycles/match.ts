@@ -2,9 +2,9 @@
  * `match`: a turn-based game of noughts and crosses for any number of seats in a row, as a pattern for other games:
  * a lobby that fills, turns that only the player whose turn it is can make, an end with a result.
  *
- * lobby → playing → finished. Cells are numbered row by row from 0.
+ * lobby → playing → finished. Cells are numbered row by row from 0. Who lets the time of a turn pass has given up.
  */
-import { assign, emit, setup } from 'xstate'
+import { assign, cancel, emit, enqueueActions, setup } from 'xstate'
 import { z } from 'zod'
 import { defineSession } from '../define-session.ts'
 
@@ -14,6 +14,13 @@ const input = z.strictObject({
   seats: z.int().min(2).max(4).default(2),
   /** Cells of a side of the board. */
   size: z.int().min(3).max(9).default(3),
+  /** Time for one turn; `null`: no limit. */
+  turnMs: z
+    .int()
+    .min(1000)
+    .max(30 * 24 * 3_600_000)
+    .nullable()
+    .default(60_000),
 })
 const events = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('JOIN'), player }),
@@ -24,6 +31,7 @@ const events = z.discriminatedUnion('type', [
 interface Context {
   readonly seats: number
   readonly size: number
+  readonly turnMs: number | null
   readonly players: readonly string[]
   /** Who holds each cell; `null`: nobody. */
   readonly board: readonly (string | null)[]
@@ -36,22 +44,28 @@ const machine = setup({
   types: {} as {
     context: Context
     input: z.infer<typeof input>
-    events: z.infer<typeof events>
-    emitted: { type: 'won'; player: string } | { type: 'drawn' }
+    /** The last one is the machine's own: `events` keeps clients from sending it. */
+    events: z.infer<typeof events> | { type: 'TURN_OVER' }
+    emitted: { type: 'timedOut' | 'won'; player: string } | { type: 'drawn' }
+  },
+  actions: {
+    /** An `after` always has a time; this one may have none. */
+    startTurn: enqueueActions(({ context, enqueue }) => {
+      enqueue.cancel('turn')
+      if (context.turnMs !== null) enqueue.raise({ type: 'TURN_OVER' }, { id: 'turn', delay: context.turnMs })
+    }),
   },
   guards: {
     isFull: ({ context }) => context.players.length === context.seats,
     isWon: ({ context }) => context.winner !== null,
     isDrawn: ({ context }) => context.board.every((cell) => cell !== null),
-    isAlone: ({ context }) => context.players.length === 1,
   },
 }).createMachine({
   id: 'match',
-  context: ({ input: { seats, size } }) => ({
-    seats,
-    size,
+  context: ({ input }) => ({
+    ...input,
     players: [],
-    board: Array<null>(size * size).fill(null),
+    board: Array<null>(input.size * input.size).fill(null),
     turn: 0,
     winner: null,
   }),
@@ -75,6 +89,8 @@ const machine = setup({
       },
     },
     playing: {
+      entry: 'startTurn',
+      exit: cancel('turn'),
       always: [
         {
           guard: 'isWon',
@@ -87,18 +103,35 @@ const machine = setup({
         PLAY: {
           guard: ({ context, event }) =>
             context.players[context.turn] === event.player && context.board[event.cell] === null,
-          actions: assign(({ context, event }) => played(context, event.player, event.cell)),
+          actions: [assign(({ context, event }) => played(context, event.player, event.cell)), 'startTurn'],
         },
-        // Who leaves gives up; who remains alone has won.
-        LEAVE: {
-          guard: ({ context, event }) => context.players.includes(event.player),
-          actions: assign(({ context, event }) => left(context, event.player)),
+        // Who leaves gives up; who remains alone has won. The turn of another goes on.
+        LEAVE: [
+          {
+            guard: ({ context, event }) => context.players[context.turn] === event.player,
+            actions: [assign(({ context, event }) => left(context, event.player)), 'startTurn'],
+          },
+          {
+            guard: ({ context, event }) => context.players.includes(event.player),
+            actions: assign(({ context, event }) => left(context, event.player)),
+          },
+        ],
+        TURN_OVER: {
+          actions: [
+            emit(({ context }) => ({ type: 'timedOut', player: playerOf(context) })),
+            assign(({ context }) => left(context, playerOf(context))),
+            'startTurn',
+          ],
         },
       },
     },
     finished: { type: 'final' },
   },
 })
+
+function playerOf({ players, turn }: Context): string {
+  return players[turn] ?? ''
+}
 
 function played(context: Context, player: string, cell: number): Partial<Context> {
   const board = context.board.map((holder, index) => (index === cell ? player : holder))

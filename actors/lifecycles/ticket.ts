@@ -2,15 +2,34 @@
  * `ticket`: a support case between a customer and agents.
  *
  * While it is alive two things go on at once: the work (`open` → `waiting` for the customer → `resolved`) and its
- * priority. A resolved ticket that is answered opens again; closing is final.
+ * priority. A resolved ticket that is answered opens again; one that is not, closes by itself. While a ticket waits for an
+ * agent, a child machine looks at the clock.
  */
-import { assign, setup } from 'xstate'
+import { assign, emit, raise, sendParent, setup } from 'xstate'
 import { z } from 'zod'
 import { defineSession } from '../define-session.ts'
 
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+
 const name = z.string().min(1).max(100)
 const text = z.string().min(1).max(4000)
-const input = z.strictObject({ subject: z.string().min(1).max(200), customer: name })
+const input = z.strictObject({
+  subject: z.string().min(1).max(200),
+  customer: name,
+  /** How long the ticket may wait for an agent before each reminder. */
+  remindAfterMs: z
+    .int()
+    .min(1000)
+    .max(30 * DAY_MS)
+    .default(4 * HOUR_MS),
+  /** How long a resolved ticket can be answered before it is closed. */
+  closeAfterMs: z
+    .int()
+    .min(1000)
+    .max(365 * DAY_MS)
+    .default(7 * DAY_MS),
+})
 const events = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('ASSIGN'), agent: name }),
   z.strictObject({ type: z.literal('REPLY'), from: z.enum(['agent', 'customer']), text }),
@@ -22,6 +41,8 @@ const events = z.discriminatedUnion('type', [
 
 /** Older messages are in the audit; a session stays small. */
 const MESSAGES_KEPT = 50
+/** Then the priority rises instead. */
+const REMINDERS = 3
 
 interface Message {
   readonly from: 'agent' | 'customer' | 'note'
@@ -31,12 +52,52 @@ interface Message {
 interface Context {
   readonly subject: string
   readonly customer: string
+  readonly remindAfterMs: number
+  readonly closeAfterMs: number
   readonly agent: string | null
   readonly messages: readonly Message[]
 }
 
+/** From child to parent. */
+interface Remind {
+  readonly type: 'REMIND'
+  readonly count: number
+}
+
+/** The agreed time for an answer: begins when a ticket starts to wait for an agent, and is stopped with the waiting. */
+const sla = setup({
+  types: {} as {
+    context: { readonly remindAfterMs: number; readonly count: number }
+    input: { readonly remindAfterMs: number }
+  },
+  delays: { remindAfter: ({ context }) => context.remindAfterMs },
+}).createMachine({
+  id: 'sla',
+  context: ({ input }) => ({ ...input, count: 0 }),
+  initial: 'waiting',
+  states: {
+    waiting: { after: { remindAfter: 'reminding' } },
+    reminding: {
+      entry: [
+        assign({ count: ({ context }) => context.count + 1 }),
+        sendParent(({ context }): Remind => ({ type: 'REMIND', count: context.count })),
+      ],
+      always: [{ guard: ({ context }) => context.count < REMINDERS, target: 'waiting' }, 'missed'],
+    },
+    missed: { type: 'final' },
+  },
+})
+
 const machine = setup({
-  types: {} as { context: Context; input: z.infer<typeof input>; events: z.infer<typeof events> },
+  types: {} as {
+    context: Context
+    input: z.infer<typeof input>
+    /** The schema `events` keeps clients from sending REMIND. */
+    events: z.infer<typeof events> | Remind
+    emitted: { type: 'reminder'; count: number; agent: string | null }
+  },
+  actors: { sla },
+  delays: { closeAfter: ({ context }) => context.closeAfterMs },
   actions: {
     append: assign({
       messages: ({ context, event }) => {
@@ -52,7 +113,7 @@ const machine = setup({
   },
 }).createMachine({
   id: 'ticket',
-  context: ({ input: { subject, customer } }) => ({ subject, customer, agent: null, messages: [] }),
+  context: ({ input }) => ({ ...input, agent: null, messages: [] }),
   initial: 'alive',
   states: {
     alive: {
@@ -67,7 +128,20 @@ const machine = setup({
           states: {
             open: {
               tags: 'needsAgent',
+              invoke: {
+                src: 'sla',
+                id: 'sla',
+                input: ({ context }) => ({ remindAfterMs: context.remindAfterMs }),
+                onDone: { actions: raise({ type: 'ESCALATE' }) },
+              },
               on: {
+                REMIND: {
+                  actions: emit(({ context, event }) => ({
+                    type: 'reminder',
+                    count: event.count,
+                    agent: context.agent,
+                  })),
+                },
                 REPLY: [{ guard: 'byAgent', target: 'waiting', actions: 'append' }, { actions: 'append' }],
                 RESOLVE: 'resolved',
               },
@@ -80,6 +154,7 @@ const machine = setup({
               },
             },
             resolved: {
+              after: { closeAfter: '#ticket.closed' },
               on: { REPLY: { target: 'open', actions: 'append' }, CLOSE: '#ticket.closed' },
             },
           },
@@ -98,4 +173,13 @@ const machine = setup({
   },
 })
 
-export const ticketSession = defineSession({ name: 'ticket', version: 1, machine, events, input })
+export const ticketSession = defineSession({
+  name: 'ticket',
+  version: 1,
+  machine,
+  events,
+  input,
+  // While it waits for the customer no timer keeps it, and customers take their time.
+  ttlMs: 90 * DAY_MS,
+  doneTtlMs: DAY_MS,
+})

@@ -302,7 +302,9 @@ local function answerExpiry()
   return finishExpired(ofCommit)
 end
 
+-- What a record left behind that vanished is found by the sweep, which asks by a check.
 local function gone()
+  if kind == 'check' and not raw then call('ZREM', partition.timers, 't:' .. id) end
   if isTombstone then return { 'gone', endReason, epoch, version } end
   return { 'gone', '', '', 0 }
 end

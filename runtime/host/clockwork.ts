@@ -13,7 +13,7 @@ const ROUND_MS = 1000
 /** What is due later is left to a later look. */
 const HORIZON_MS = 2 * ROUND_MS
 /** Of one partition at a time; the rest waits for the next look, so that a flood delays nobody. */
-const MAX_AT_ONCE = 200
+const MAX_AT_ONCE = 1000
 /** An error may be passing; the sweep comes again anyway. */
 const RETRY_MS = 1000
 
@@ -97,7 +97,8 @@ export class Clockwork {
     let isFull = false
     try {
       const found = await store.due(this.#partition, HORIZON_MS, MAX_AT_ONCE)
-      isFull = found.length === MAX_AT_ONCE
+      // Where the last one is not due yet, all that is due was found.
+      isFull = found.length === MAX_AT_ONCE && (found.at(-1)?.dueMs ?? Infinity) <= store.now()
       await Promise.all(found.map((due) => this.#look(due)))
     } catch (error) {
       log.debug({ partition: this.#partition, reason: messageOf(error) }, 'could not sweep')

@@ -101,8 +101,6 @@ it('LC1 TM1 TM2 TM4 TM5 workers killed with -9 while timers of children and prom
     const share = (of: number): number =>
       lateness[Math.min(lateness.length - 1, Math.floor(of * lateness.length))] ?? 0
     expect(lateness[0], 'early').toBeGreaterThanOrEqual(0)
-    // A worker that died had promised to fire some; another finds them when its lease is over.
-    expect(share(1)).toBeLessThan(15_000)
     console.log(
       `${count} timers and promises, ${kills} kills, ${takeovers} takeovers; timers late by ` +
         `${share(0.5)} ms (p50), ${share(0.9)} ms (p90), ${share(0.99)} ms (p99), ${share(1)} ms (max)`,

@@ -147,6 +147,30 @@ describe('a timer', () => {
     expect((await rowsOf(id)).map(({ kind }) => kind).slice(0, 2)).toEqual(['created', 'timer'])
   })
 
+  it('of a session whose record has vanished is forgotten', async () => {
+    const id = await create(50)
+    await cluster.redis.del(cluster.keys.session(id))
+    const entry = (): Promise<string | null> =>
+      cluster.redis.zscore(cluster.keys.timers(partitionOf(id)), `t:${id}`)
+    expect(await entry()).not.toBeNull()
+    await until(async () => (await entry()) === null)
+  })
+
+  it('TM1 many that are due at once all fire, also those behind others that are not due yet', async () => {
+    // All of one partition, more than one look takes in.
+    const ids: SessionId[] = []
+    for (let n = 0; ids.length < 1200; n++) {
+      const id = `many-${n}`
+      if (partitionOf(id) === 7) ids.push(id as SessionId)
+    }
+    await Promise.all(
+      ids.map((id, n) =>
+        p.host.create({ machine: 'alarm', id, input: { ms: n < 100 ? 1500 : 1000 } }, NOBODY),
+      ),
+    )
+    await until(async () => (await Promise.all(ids.map(rung))).every((times) => times === 1), 15_000)
+  })
+
   it('whose event the machine throws at is dropped, told in the audit and the log, and the session lives', async () => {
     const id = await create(60_000)
     await p.host.update({ id, event: { type: 'BREAK' } }, NOBODY)

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { checkoutSession } from '../../../actors/lifecycles/checkout.ts'
 import { Driven } from '../driven.ts'
+import { Timed } from './timed.ts'
 
 function cart(...adds: [sku: string, quantity: number, unitPrice: number][]): Driven {
   const session = new Driven(checkoutSession)
@@ -91,5 +92,86 @@ describe('checkout', () => {
       expect(() => new Driven(checkoutSession, input)).toThrow(
         expect.objectContaining({ code: 'event_invalid' }),
       )
+  })
+})
+
+describe('checkout, as time passes', () => {
+  const MINUTE = 60_000
+
+  it('a payment that nobody answers leads back to the cart', () => {
+    const session = new Timed(checkoutSession)
+    session.client('ADD', { sku: 'tea', unitPrice: 450 })
+    session.client('PAY')
+    session.advance(15 * MINUTE - 1)
+    expect(session.state.value).toBe('paying')
+    session.advance(1)
+    expect(session.state).toMatchObject({
+      value: 'shopping',
+      context: { lastDecline: 'timed out', total: 450 },
+    })
+    expect(session.client('PAID', { reference: 'too late' })).toBe(false)
+    session.client('PAY')
+    expect(session.client('PAID', { reference: 'psp-1' })).toBe(true)
+    expect([session.state.value, session.dues]).toEqual(['ordered', []])
+  })
+
+  it('each payment has its full time, and an answer ends it', () => {
+    const session = new Timed(checkoutSession, { paymentTimeoutMs: 5000, idleTimeoutMs: 60_000 })
+    session.client('ADD', { sku: 'tea', unitPrice: 450 })
+    session.client('PAY')
+    session.advance(4000)
+    session.client('DECLINED', { reason: 'no funds' })
+    expect(session.dues).toEqual([64_000])
+    session.client('PAY')
+    session.advance(4000)
+    expect([session.state.value, session.context['lastDecline']]).toEqual(['paying', 'no funds'])
+    session.advance(1000)
+    expect([session.state.value, session.context['lastDecline']]).toEqual(['shopping', 'timed out'])
+  })
+
+  it('a cart that nobody changes is abandoned; each change starts its time anew, and nothing else does', () => {
+    const session = new Timed(checkoutSession)
+    session.advance(29 * MINUTE)
+    session.client('ADD', { sku: 'tea', unitPrice: 450 })
+    session.advance(29 * MINUTE)
+    session.client('REMOVE', { sku: 'tea' })
+    expect(session.dues).toEqual([88 * MINUTE])
+    session.advance(10 * MINUTE)
+    for (const [type, members] of [
+      ['REMOVE', { sku: 'tea' }],
+      ['PAY', {}],
+      ['PAID', { reference: 'r' }],
+    ] as const)
+      expect(session.client(type, members)).toBe(false)
+    session.advance(20 * MINUTE - 1)
+    expect(session.state.value).toBe('shopping')
+    session.advance(1)
+    expect(session.state).toMatchObject({
+      status: 'done',
+      value: 'abandoned',
+      output: { total: 0, reference: null },
+    })
+    expect(session.dues).toEqual([])
+  })
+
+  it('a payment may take longer than the cart, and the cart has its full time after it', () => {
+    const session = new Timed(checkoutSession, { paymentTimeoutMs: 90_000, idleTimeoutMs: 10_000 })
+    session.client('ADD', { sku: 'tea', unitPrice: 450 })
+    session.client('PAY')
+    session.advance(90_000)
+    expect([session.state.value, session.dues]).toEqual(['shopping', [100_000]])
+    session.advance(10_000)
+    expect(session.state.value).toBe('abandoned')
+  })
+
+  it.each([
+    { paymentTimeoutMs: 0 },
+    { paymentTimeoutMs: 1e9 },
+    { idleTimeoutMs: null },
+    { idleTimeoutMs: 1.5e3 + 0.5 },
+  ])('refuses %o', (input) => {
+    expect(() => new Timed(checkoutSession, input)).toThrow(
+      expect.objectContaining({ code: 'event_invalid' }),
+    )
   })
 })

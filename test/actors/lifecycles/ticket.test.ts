@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { ticketSession } from '../../../actors/lifecycles/ticket.ts'
 import { Driven } from '../driven.ts'
+import { Timed } from './timed.ts'
 
 function ticket(): Driven {
   return new Driven(ticketSession, { subject: 'no tea', customer: 'ann' })
@@ -104,5 +105,69 @@ describe('ticket', () => {
       expect(() => new Driven(ticketSession, input)).toThrow(
         expect.objectContaining({ code: 'event_invalid' }),
       )
+  })
+})
+
+describe('ticket, as time passes', () => {
+  const HOUR = 3_600_000
+
+  function timed(times: object = {}): Timed {
+    return new Timed(ticketSession, { subject: 'no tea', customer: 'ann', ...times })
+  }
+
+  it('reminds three times of a ticket that waits for an agent, and then raises its priority', () => {
+    const session = timed()
+    session.advance(4 * HOUR - 1)
+    expect(session.emitted).toEqual([])
+    session.advance(1)
+    expect(session.emitted).toEqual([{ type: 'reminder', count: 1, agent: null }])
+    session.client('ASSIGN', { agent: 'bob' })
+    session.client('REPLY', { from: 'customer', text: 'hello?' })
+    session.advance(4 * HOUR)
+    expect(session.emitted.at(-1)).toEqual({ type: 'reminder', count: 2, agent: 'bob' })
+    expect(session.state.value).toMatchObject({ alive: { priority: 'normal' } })
+    session.advance(4 * HOUR)
+    expect(session.emitted).toHaveLength(3)
+    expect(session.state.value).toEqual({ alive: { work: 'open', priority: 'high' } })
+    expect(session.dues).toEqual([])
+  })
+
+  it('an answer stops the clock, and the next question starts another', () => {
+    const session = timed({ remindAfterMs: 10_000 })
+    session.advance(15_000)
+    session.client('REPLY', { from: 'agent', text: 'which tea?' })
+    expect(session.dues).toEqual([])
+    session.advance(100_000)
+    session.client('REPLY', { from: 'customer', text: 'all of it' })
+    expect(session.dues).toEqual([125_000])
+    session.advance(10_000)
+    expect(session.emitted).toEqual([1, 1].map((count) => ({ type: 'reminder', count, agent: null })))
+  })
+
+  it('a resolved ticket closes by itself, unless it is answered', () => {
+    const session = timed()
+    session.client('RESOLVE')
+    session.advance(7 * 24 * HOUR - 1)
+    session.client('REPLY', { from: 'customer', text: 'still no tea' })
+    session.advance(1)
+    expect(session.state.value).toMatchObject({ alive: { work: 'open' } })
+    session.client('RESOLVE')
+    expect(session.dues).toEqual([14 * 24 * HOUR])
+    session.advance(7 * 24 * HOUR)
+    expect(session.state).toMatchObject({ status: 'done', value: 'closed' })
+    expect(session.emitted).toEqual([])
+  })
+
+  it('is closed before that by CLOSE', () => {
+    const session = timed({ closeAfterMs: 5000 })
+    session.client('RESOLVE')
+    session.client('CLOSE')
+    expect([session.state.value, session.dues]).toEqual(['closed', []])
+  })
+
+  it('REMIND is the child’s, and refused from clients', () => {
+    expect(() => timed().client('REMIND', { count: 1 })).toThrow(
+      expect.objectContaining({ code: 'event_invalid' }),
+    )
   })
 })
