@@ -139,7 +139,7 @@ describe('finding a definition', () => {
   it('the built-in definitions all register', () => {
     const registry = new Registry()
     for (const definition of builtinDefinitions) registry.register(definition)
-    expect(registry.names()).toEqual(['document', 'checkout', 'match', 'ticket'])
+    expect(registry.names()).toEqual(['document', 'checkout', 'match', 'ticket', 'auction', 'approval'])
   })
 
   it('what machines log, once the action runs, is told with their name', () => {
