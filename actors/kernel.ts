@@ -306,11 +306,17 @@ export class Kernel {
     if (nextKey === NOTHING_PENDING.nextKey && isEmpty(historyValue) && isEmpty(children)) return NO_INTERNALS
     this.#checkStorable(children, 'an actor', 'children', step)
     for (const { event } of timers) this.#checkStorable(event, 'a delayed event', event.type, step)
-    return JSON.stringify({
+    const text = JSON.stringify({
       ...(isEmpty(historyValue) ? {} : { historyValue }),
       ...(isEmpty(children) ? {} : { children }),
       ...(nextKey === NOTHING_PENDING.nextKey ? {} : { timers, runs, nextKey }),
     })
+    if (hasUnstorableCharacter(text))
+      throw this.#fault(
+        step,
+        new Error('an actor or a delayed event holds a NUL or half of a surrogate pair'),
+      )
+    return text
   }
 
   #fault(at: Step | string, cause: unknown): TroupeError {

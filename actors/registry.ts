@@ -122,7 +122,8 @@ function problemOfPolicy(policy: ActorPolicy): string | null {
   for (const [name, value] of Object.entries(numbers)) {
     if (name !== 'attempts' && name !== 'backoffMs' && name !== 'timeoutMs')
       return `${name} is no policy; there are: onCrash, attempts, backoffMs, timeoutMs`
-    if (!Number.isSafeInteger(value) || value < 1) return `${name} must be a positive whole number`
+    if (!Number.isSafeInteger(value) || value < 1 || value > 2 ** 31 - 1)
+      return `${name} must be a positive whole number below 2^31`
   }
   return null
 }

@@ -59,3 +59,8 @@ const UNSTORABLE_CHARACTER = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/i
 export function hasUnstorableCharacter(json: string): boolean {
   return json.includes('\\u') && UNSTORABLE_CHARACTER.test(json)
 }
+
+/** The text without what {@link hasUnstorableCharacter} finds. */
+export function storableText(text: string): string {
+  return text.replace(/\p{Cs}|\0/gu, '\ufffd')
+}

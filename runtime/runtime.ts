@@ -156,6 +156,7 @@ export class Runtime {
     const hear = this.#feed.onMessage
     this.#feed.onMessage = (message) => {
       if (message.kind === 'updated') this.#host.observe(message.record)
+      else if (message.kind === 'ended') this.#host.ended(message.id)
       hear(message)
     }
     this.#store.onEpochsRaised = () => this.#feed.onInterrupted()

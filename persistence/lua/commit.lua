@@ -143,7 +143,8 @@ local function holdLeases(before, after)
   local held = {}
   for owner in string.gmatch(after, ':(%w+)') do
     held[owner] = true
-    call('ZADD', partition.timers, 'NX', nowMs + LEASE_MS .. '', 'r:' .. id .. ' ' .. owner)
+    -- One's own is renewed, that of another only made.
+    call('ZADD', partition.timers, owner == node and 'GT' or 'NX', nowMs + LEASE_MS .. '', 'r:' .. id .. ' ' .. owner)
   end
   for owner in string.gmatch(before, ':(%w+)') do
     if not held[owner] then call('ZREM', partition.timers, 'r:' .. id .. ' ' .. owner) end
@@ -287,7 +288,9 @@ local function answerExpiry()
     if expires == '0' then
       call('ZREM', partition.timers, 'x:' .. id)
     else
-      call('ZADD', partition.timers, expires, 'x:' .. id)
+      -- Timers or promises may keep it alive beyond: then it is asked again later, not at once.
+      local again = tonumber(expires) > nowMs and expires or nowMs + LEASE_MS .. ''
+      call('ZADD', partition.timers, again, 'x:' .. id)
     end
     return { 'early', expires }
   end

@@ -9,6 +9,7 @@ import { encodeTimers } from '../../actors/timers.ts'
 import { auditOfEvent } from './audit-text.ts'
 import type { HostParts } from './host-parts.ts'
 import type { UpdateItem } from './requests.ts'
+import { checkSize } from './session-size.ts'
 import type { WarmSession } from './warm-sessions.ts'
 
 /** What became of one event, as computed and not yet proven. */
@@ -58,13 +59,7 @@ export function compute(parts: HostParts, known: WarmSession, items: readonly Up
       isMoved = live.root !== null
       const plan = kernel.transition(live, admitted)
       if (plan === null) return { kind: 'unchanged' }
-      const size = plan.state.length + plan.internals.length
-      if (size > parts.limits.maxSessionBytes) {
-        throw new TroupeError(
-          'too_large',
-          `the session would take ${size} bytes, the limit is ${parts.limits.maxSessionBytes}`,
-        )
-      }
+      const size = checkSize(parts, plan)
       const event = admitted === item.request.event ? item.event : JSON.stringify(admitted)
       live = plan.live
       bytes += size + event.length

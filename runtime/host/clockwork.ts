@@ -2,7 +2,7 @@
  * Brings about what is due: expiries of sessions and their timers. What a process arms for the next seconds it remembers
  * itself; all else is found by the sweep of the partition, which looks ahead. Both may come: the commit script decides.
  */
-import { messageOf } from '../../actors/errors.ts'
+import { TroupeError, messageOf } from '../../actors/errors.ts'
 import { PARTITIONS } from '../../actors/partitions.ts'
 import type { Clock, Due, Logger, SessionStore } from '../../actors/ports.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
@@ -16,6 +16,8 @@ const HORIZON_MS = 2 * ROUND_MS
 const MAX_AT_ONCE = 1000
 /** An error may be passing; the sweep comes again anyway. */
 const RETRY_MS = 1000
+/** No process knows the session's definition: that takes a deployment to change. */
+const UNKNOWN_MS = 60_000
 
 export interface ClockworkOptions {
   readonly store: SessionStore
@@ -76,14 +78,16 @@ export class Clockwork {
 
   async #fire(id: SessionId): Promise<void> {
     this.#timers.delete(id)
+    const { store, fire, log } = this.#options
     try {
-      await this.#options.fire(id)
+      await fire(id)
     } catch (error) {
-      this.#options.log.warn(
-        { id, reason: messageOf(error) },
-        'a timer could not fire; it will be tried again',
-      )
-      if (!this.#isStopped && !this.#timers.has(id)) this.#remember(id, this.#options.store.now() + RETRY_MS)
+      const waitMs =
+        error instanceof TroupeError && error.code === 'unknown_machine_version' ? UNKNOWN_MS : RETRY_MS
+      log.warn({ id, reason: messageOf(error), againInMs: waitMs }, 'a timer could not fire')
+      if (this.#isStopped || this.#timers.has(id)) return
+      const timer = this.#options.clock.setTimeout(() => void this.#fire(id), waitMs)
+      this.#timers.set(id, { dueMs: store.now() + waitMs, cancel: () => timer.cancel() })
     }
   }
 
@@ -104,20 +108,25 @@ export class Clockwork {
       log.debug({ partition: this.#partition, reason: messageOf(error) }, 'could not sweep')
       isFull = false
     }
-    if (!isFull) this.#partition = (this.#partition + 1) % PARTITIONS
+    // Always on to the next: what cannot be worked off here must not hold up the others.
+    this.#partition = (this.#partition + 1) % PARTITIONS
     this.#schedule(isFull ? 0 : ROUND_MS / PARTITIONS)
   }
 
-  /** Resolves when it is done, or remembered. */
+  /** Resolves when it is done, or remembered; one that fails is for a later look. */
   async #look(due: Due): Promise<void> {
     const { kind, id, dueMs } = due
-    const { store, expire, takeOver } = this.#options
+    const { store, expire, takeOver, log } = this.#options
     const isDue = dueMs <= store.now()
-    if (kind === 'expiry') {
-      if (isDue) await expire(id)
-    } else if (kind === 'lease') {
-      if (isDue) await takeOver(id, due.node)
-    } else if (isDue && !this.#timers.has(id)) await this.#fire(id)
-    else this.#remember(id, dueMs)
+    try {
+      if (kind === 'timer') {
+        // One that waits for its time, or for another try, is not to be hurried.
+        if (this.#timers.has(id) && isDue) return
+        if (isDue) await this.#fire(id)
+        else this.#remember(id, dueMs)
+      } else if (isDue) await (kind === 'lease' ? takeOver(id, due.node) : expire(id))
+    } catch (error) {
+      log.warn({ id, kind, reason: messageOf(error) }, 'what is due could not be done; it is tried again')
+    }
   }
 }

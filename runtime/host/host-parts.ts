@@ -28,6 +28,8 @@ export interface HostParts {
   onTimers(record: SessionRecord): void
   /** A commit of this process may have changed which promise actors it runs of a session; `live`: the session after it. */
   onRuns(record: SessionRecord, live: Live | null): void
+  /** The session is no more: nothing of it is to be run here. */
+  onEnded(id: SessionId): void
   /** Something of this session was written to its outbox. */
   onCommitted(id: SessionId): void
 }

@@ -33,13 +33,15 @@ export type ComputeStep = (known: WarmSession) => InternalStep | null
 export async function takeInternalTurn(parts: HostParts, id: SessionId, compute: ComputeStep): Promise<void> {
   const patience = new Patience(parts.clock)
   let known: WarmSession | null = parts.warm.get(id)
+  let isCurrent = false
   for (;;) {
     const step = known === null ? null : compute(known)
-    if (known !== null && step === null) return
+    // That there is nothing to do must not rest on what was warm: another process may have armed what is due (CM7).
+    if (known !== null && step === null && isCurrent) return
     const reserve = patience.reserves
     const entry =
       known === null || step === null
-        ? ({ kind: 'check', id, keys: [], reserve, base: null } as const)
+        ? ({ kind: 'check', id, keys: [], reserve, base: known?.record ?? null } as const)
         : { ...entryOf(parts, known.record, step), reserve, number: parts.nextNumber() }
     const outcome = await submitInTurn(parts, entry, patience)
     switch (outcome.kind) {
@@ -50,14 +52,20 @@ export async function takeInternalTurn(parts: HostParts, id: SessionId, compute:
         const { live, effects } = step.plan
         const answer = (): void => undefined
         afterCommit(parts, outcome, { entry, record, live, effects, origins: new Set(), answer })
+        // One timer a turn: a machine that keeps arming itself must not keep everybody else out.
+        if (step.kind === 'timer') return
         known = parts.warm.get(id)
+        isCurrent = outcome.kind === 'committed'
         break
       }
       case 'stale':
         if (known !== null) patience.lose()
         known = { record: outcome.record, live: null }
         parts.warm.set(known)
+        isCurrent = true
         break
+      case 'current':
+        return
       case 'early':
         // Our idea of Redis' clock was ahead; the record is as it was.
         if (known !== null) parts.onTimers(known.record)

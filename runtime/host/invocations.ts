@@ -15,10 +15,13 @@ import type { PromiseActor } from '../../actors/stepper.ts'
 /** As long as commit.lua makes them. */
 const LEASE_MS = 15_000
 const RENEW_MS = 5_000
-/** Without a renewal for so long a run is given up: the next one might come too late to find that the lease is over. */
-const GIVE_UP_MS = 7_000
+/** After one that failed. */
+const RENEW_AGAIN_MS = 1_000
+/** Without a renewal for so long a run is given up: a further one might be answered only when the lease is over. */
+const GIVE_UP_MS = 11_000
 const SETTLE_RETRY_MS = 1_000
 const FIRST_BACKOFF_MS = 1_000
+const LONGEST_BACKOFF_MS = 3_600_000
 
 export type PromiseToRun = Run & PromiseActor
 
@@ -27,11 +30,11 @@ export interface InvocationsOptions {
   readonly clock: Clock
   readonly log: Logger
   /** Commits what an execution came to. */
-  readonly settle: (id: SessionId, key: number, result: Result) => Promise<void>
+  readonly settle: (id: SessionId, run: Run, result: Result) => Promise<void>
 }
 
 interface Session {
-  readonly runs: Map<number, { abort(): void }>
+  readonly runs: Map<number, { readonly effectKey: string; abort(): void }>
   renewedAt: number
 }
 
@@ -46,7 +49,7 @@ export class Invocations {
   }
 
   start(): void {
-    this.#schedule()
+    this.#schedule(RENEW_MS)
   }
 
   has(id: SessionId): boolean {
@@ -67,7 +70,10 @@ export class Invocations {
     wanted: readonly PromiseToRun[],
     policies: Readonly<Record<string, ActorPolicy>> = {},
   ): void {
-    this.keep(id, new Set(wanted.map(({ key }) => key)))
+    // Keys begin anew in each life of an id.
+    const running = this.#sessions.get(id)?.runs
+    const same = wanted.filter(({ key, effectKey }) => running?.get(key)?.effectKey === effectKey)
+    this.keep(id, new Set(same.map(({ key }) => key)))
     if (this.#isStopped || wanted.length === 0) return
     const { clock } = this.#options
     const session = this.#sessions.get(id) ?? { runs: new Map(), renewedAt: clock.now() }
@@ -103,7 +109,11 @@ export class Invocations {
     })
   }
 
-  #run(id: SessionId, promise: PromiseToRun, policy: ActorPolicy): { abort(): void } {
+  #run(
+    id: SessionId,
+    promise: PromiseToRun,
+    policy: ActorPolicy,
+  ): { readonly effectKey: string; abort(): void } {
     const { clock } = this.#options
     const { attempts = 1, backoffMs = FIRST_BACKOFF_MS, timeoutMs } = policy
     let abort: () => void = () => undefined
@@ -115,8 +125,12 @@ export class Invocations {
         next()
       }
       const failed = (error: unknown): void => {
-        if (n < attempts) waiting = clock.setTimeout(() => attempt(n + 1), backoffMs * 2 ** (n - 1))
-        else void this.#settle(id, promise.key, { error: describe(error) })
+        if (n < attempts)
+          waiting = clock.setTimeout(
+            () => attempt(n + 1),
+            Math.min(backoffMs * 2 ** (n - 1), LONGEST_BACKOFF_MS),
+          )
+        else void this.#settle(id, promise, { error: describe(error) })
       }
       if (timeoutMs !== undefined) {
         waiting = clock.setTimeout(() => {
@@ -125,12 +139,13 @@ export class Invocations {
         }, timeoutMs)
       }
       abort = runPromise(promise, execution, {
-        done: (output) => over(() => void this.#settle(id, promise.key, { output }))(),
+        done: (output) => over(() => void this.#settle(id, promise, { output }))(),
         failed: (error) => over(() => failed(error))(),
       })
     }
     attempt(1)
     return {
+      effectKey: promise.effectKey,
       abort: () => {
         waiting?.cancel()
         abort()
@@ -138,20 +153,20 @@ export class Invocations {
     }
   }
 
-  /** Until it is committed, or is no longer wanted. */
-  async #settle(id: SessionId, key: number, result: Result): Promise<void> {
+  /** Until it is committed or does not count any more; also when the lease is over meanwhile, since the result is there. */
+  async #settle(id: SessionId, run: Run, result: Result): Promise<void> {
     const { settle, clock, log } = this.#options
-    while (this.isRunning(id, key) && !this.#isStopped) {
+    while (!this.#isStopped) {
       try {
-        await settle(id, key, result)
-        this.#forget(id, key)
-        return
+        await settle(id, run, result)
+        break
       } catch (error) {
         log.warn({ id, reason: messageOf(error) }, 'the result of a promise actor could not be committed yet')
-        if (error instanceof TroupeError && !error.retryable) return this.#forget(id, key)
+        if (error instanceof TroupeError && !error.retryable) break
         await new Promise<void>((resolve) => void clock.setTimeout(resolve, SETTLE_RETRY_MS))
       }
     }
+    if (this.#sessions.get(id)?.runs.get(run.key)?.effectKey === run.effectKey) this.#forget(id, run.key)
   }
 
   #forget(id: SessionId, key: number): void {
@@ -160,13 +175,14 @@ export class Invocations {
     if (session?.runs.size === 0) this.#sessions.delete(id)
   }
 
-  #schedule(): void {
+  #schedule(ms: number): void {
     if (this.#isStopped) return
-    this.#timer = this.#options.clock.setTimeout(() => void this.#renew(), RENEW_MS)
+    this.#timer = this.#options.clock.setTimeout(() => void this.#renew(), ms)
   }
 
   async #renew(): Promise<void> {
     const { store, clock, log } = this.#options
+    let hasFailed = false
     await Promise.all(
       [...this.#byPartition()].map(async ([partition, ids]) => {
         const askedAt = clock.now()
@@ -178,6 +194,7 @@ export class Invocations {
             else if (session !== undefined) session.renewedAt = askedAt
           }
         } catch (error) {
+          hasFailed = true
           log.debug({ partition, reason: messageOf(error) }, 'leases could not be renewed')
         }
       }),
@@ -187,7 +204,7 @@ export class Invocations {
       log.warn({ id }, 'a promise actor is given up: its lease could not be renewed')
       this.keep(id, new Set())
     }
-    this.#schedule()
+    this.#schedule(hasFailed ? RENEW_AGAIN_MS : RENEW_MS)
   }
 
   #byPartition(): Map<number, SessionId[]> {

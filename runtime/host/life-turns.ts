@@ -10,16 +10,11 @@ import { auditOfCreation, auditOfDeletion } from './audit-text.ts'
 import type { HostParts } from './host-parts.ts'
 import { notFound, unexpected } from './outcome-errors.ts'
 import type { CreateItem, DeleteItem } from './requests.ts'
+import { checkSize } from './session-size.ts'
 
 export async function takeCreateTurn(parts: HostParts, id: SessionId, item: CreateItem): Promise<void> {
   const plan = item.kernel.initial(item.input)
-  const size = plan.state.length + plan.internals.length
-  if (size > parts.limits.maxSessionBytes) {
-    throw new TroupeError(
-      'too_large',
-      `the session would take ${size} bytes, the limit is ${parts.limits.maxSessionBytes}`,
-    )
-  }
+  checkSize(parts, plan)
   const entry = creationEntry(parts, id, item, plan)
   const outcome = await parts.committer.submit(entry)
   switch (outcome.kind) {
@@ -82,6 +77,7 @@ export async function takeDeleteTurn(parts: HostParts, id: SessionId, item: Dele
       const position = { epoch: outcome.epoch, version: outcome.version }
       const origins = new Set(item.caller.origin === null ? [] : [item.caller.origin])
       parts.sink.publish({ kind: 'ended', id, position, reason: 'deleted' }, origins)
+      parts.onEnded(id)
       item.resolve(true)
       parts.onCommitted(id)
       return

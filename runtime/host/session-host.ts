@@ -36,6 +36,7 @@ import { WarmSessions } from './warm-sessions.ts'
 const MAX_TURN = 64
 const MAX_WAITING = 1000
 const DRAIN_POLL_MS = 10
+const RETAKE_MS = 1000
 
 export interface SessionHostOptions extends HostLimits {
   readonly store: SessionStore
@@ -71,6 +72,7 @@ export class SessionHost implements SessionService {
       onCommitted,
       onTimers,
       onRuns: (record, live) => this.#syncRuns(record, live),
+      onEnded: (id) => this.ended(id),
       committer: new Committer(store, clock, log),
       warm: new WarmSessions(options.warmSessions),
       limits: { maxSessionBytes: options.maxSessionBytes, maxEventBytes: options.maxEventBytes },
@@ -80,8 +82,8 @@ export class SessionHost implements SessionService {
       store,
       clock,
       log,
-      settle: (id, key, result) =>
-        this.#wait(id, { kind: 'internal', compute: resultStep(this.#parts, key, result) }),
+      settle: (id, run, result) =>
+        this.#wait(id, { kind: 'internal', compute: resultStep(this.#parts, run, result) }),
     })
     this.#invocations.start()
   }
@@ -193,6 +195,7 @@ export class SessionHost implements SessionService {
     warm.delete(id)
     const position = { epoch: outcome.epoch, version: outcome.version }
     this.#parts.sink.publish({ kind: 'ended', id, position, reason: 'expired' }, new Set())
+    this.ended(id)
     this.#parts.onCommitted(id)
   }
 
@@ -206,16 +209,32 @@ export class SessionHost implements SessionService {
     return this.#mailboxes.size
   }
 
+  /** The session has ended, here or elsewhere: its promise actors are aborted. */
+  ended(id: SessionId): void {
+    this.#invocations.keep(id, new Set())
+  }
+
+  /** The reply of a commit was lost, and the session may have gone on since: look again, until that has been done. */
+  async #retakeOwn(id: SessionId): Promise<void> {
+    const { clock, log, store } = this.#parts
+    while (!this.#isDraining) {
+      try {
+        await this.takeOver(id, store.node)
+        return
+      } catch (error) {
+        log.warn({ id, reason: messageOf(error) }, 'promise actors could not be started yet')
+        await sleep(clock, RETAKE_MS)
+      }
+    }
+  }
+
   /** Starts and aborts promise actors as a commit of this process has left them. */
   #syncRuns(record: SessionRecord, live: Live | null): void {
     const { id, runs } = record
     if (runs === '-' && !this.#invocations.has(id)) return
-    const { registry, store, log } = this.#parts
+    const { registry, store } = this.#parts
     if (live === null) {
-      // The reply of the commit was lost, and the session may have gone on since: look again.
-      this.takeOver(id, store.node).catch((error: unknown) =>
-        log.debug({ id, reason: messageOf(error) }, 'promise actors could not be started yet'),
-      )
+      void this.#retakeOwn(id)
       return
     }
     const mine = new Set(ownersIn(runs).flatMap(({ key, node }) => (node === store.node ? [key] : [])))

@@ -4,9 +4,11 @@
  */
 import { messageOf } from '../../actors/errors.ts'
 import { dueTimes } from '../../actors/timers.ts'
+import { storableText } from '../../actors/storable.ts'
 import type { HostParts } from './host-parts.ts'
 import { takeLive } from './internal-turn.ts'
 import type { ComputeStep, InternalStep } from './internal-turn.ts'
+import { checkSize } from './session-size.ts'
 
 /** The soonest timer, if it is due. */
 export function timerStep(parts: HostParts): ComputeStep {
@@ -27,10 +29,11 @@ export function timerStep(parts: HostParts): ComputeStep {
     try {
       const fired = kernel.fire(live, timer.key)
       if (fired === null) throw new Error('the session takes no more events')
+      checkSize(parts, fired.plan)
       return { kind: 'timer', plan: fired.plan, event, firesAt }
     } catch (error) {
       // It loses the timer, not the session: there is no sender who could be told.
-      const failed = messageOf(error)
+      const failed = storableText(messageOf(error))
       const { id, machine, version } = record
       parts.log.error({ id, machine, version, event: event.type, reason: failed }, 'a timer failed')
       const plan = kernel.drop(live.root === null ? live : kernel.restore(record), timer.key)

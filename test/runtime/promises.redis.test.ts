@@ -230,4 +230,44 @@ describe('a promise actor', () => {
     expect(calls).toHaveLength(3)
     expect(new Set(calls.map(({ execution }) => execution.effectKey)).size).toBe(1)
   })
+
+  it('TM5 CM6 of an earlier life of the id is aborted with it, and its result is not taken for that of the next', async () => {
+    const [p, q] = [await timed('p'), await timed('q')]
+    const id = await start(p)
+    const first = await call(0)
+    await p.host.delete(id, NOBODY)
+    expect(first.signal.aborted).toBe(true)
+    await p.host.create({ machine: 'payment', id, input: { amount: 7 } }, NOBODY)
+    const second = await call(1)
+    expect(second.input).toEqual({ amount: 7 })
+    // Ended and begun anew elsewhere, without this process being told.
+    await q.host.delete(id, NOBODY)
+    await q.host.create({ machine: 'payment', id, input: { amount: 9 } }, NOBODY)
+    const third = await call(2)
+    expect(third.on).toBe('q')
+    second.resolve('of another life')
+    await sleepMs(100)
+    expect(await stateOf(q, id)).toMatchObject({ value: 'charging', amount: 9 })
+    third.resolve('right')
+    await until(async () => ((await stateOf(q, id)) as { value: string }).value === 'paid')
+    expect(await stateOf(q, id)).toMatchObject({ reference: 'right' })
+  })
+
+  it('AU1 what it comes to is told as an error where it cannot be stored: NUL, too large', async () => {
+    const p = await timed('p')
+    const id = await start(p)
+    ;(await call(0)).resolve('a\0b')
+    await until(async () => ((await stateOf(p, id)) as { value: string }).value === 'failed')
+    expect(await stateOf(p, id)).toMatchObject({
+      error: 'its result holds a NUL or half of a surrogate pair',
+    })
+    await p.host.update({ id, event: { type: 'AGAIN' } }, NOBODY)
+    ;(await call(1)).resolve('x'.repeat(2_000_000))
+    await until(async () => ((await p.host.get(id))?.version ?? 0) === 4)
+    expect(((await stateOf(p, id)) as { error: string }).error).toContain('the limit is')
+    await p.host.update({ id, event: { type: 'AGAIN' } }, NOBODY)
+    ;(await call(2)).reject(new Error('bad \0'))
+    await until(async () => ((await p.host.get(id))?.version ?? 0) === 6)
+    expect(await stateOf(p, id)).toMatchObject({ error: 'bad \ufffd' })
+  })
 })

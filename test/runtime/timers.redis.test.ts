@@ -18,7 +18,13 @@ const alarm = defineSession({
     types: {} as {
       context: { rung: number; ms: number }
       input: { ms: number }
-      events: { type: 'RING' } | { type: 'SNOOZE' } | { type: 'OFF' } | { type: 'CHILD' } | { type: 'BREAK' }
+      events:
+        | { type: 'RING' }
+        | { type: 'SNOOZE' }
+        | { type: 'OFF' }
+        | { type: 'LATER' }
+        | { type: 'CHILD' }
+        | { type: 'BREAK' }
     },
     actors: { ringer },
     delays: { set: ({ context }) => context.ms },
@@ -32,6 +38,7 @@ const alarm = defineSession({
           RING: { actions: assign({ rung: ({ context }) => context.rung + 1 }) },
           SNOOZE: { target: 'set', reenter: true },
           OFF: { actions: cancel('ring') },
+          LATER: { actions: raise({ type: 'RING' }, { delay: 2500 }) },
           CHILD: 'nested',
           BREAK: { actions: raise({ type: 'BROKEN' } as never, { delay: 10 }) },
           BROKEN: {
@@ -49,6 +56,16 @@ const alarm = defineSession({
   }),
 })
 
+const restless = defineSession({
+  name: 'restless',
+  version: 1,
+  machine: setup({}).createMachine({
+    initial: 'a',
+    on: { STOP: '.off' },
+    states: { a: { after: { 0: 'b' } }, b: { after: { 0: 'a' } }, off: {} },
+  }),
+})
+
 interface Timed extends TestProcess {
   readonly clockwork: Clockwork
   stop(): void
@@ -60,7 +77,10 @@ let q: Timed
 
 async function timed(): Promise<Timed> {
   const armed: { arm: Clockwork['arm'] } = { arm: () => undefined }
-  const process = await cluster.process({ definitions: [alarm], onTimers: (record) => armed.arm(record) })
+  const process = await cluster.process({
+    definitions: [alarm, restless],
+    onTimers: (record) => armed.arm(record),
+  })
   const { store, host, log } = process
   const clockwork = new Clockwork({
     store,
@@ -113,6 +133,17 @@ describe('a timer', () => {
     await until(async () => (await rung(id)) === 1, 12_000)
   })
 
+  it('TM1 CM7 fires though the process that finds it knows the session as it was before', async () => {
+    const id = await create(60_000)
+    await p.host.update({ id, event: { type: 'OFF' } }, NOBODY)
+    // p keeps this version warm, without timers; what q arms is due too late for q to remember it.
+    expect((await p.host.get(id))?.timers).toBe('-')
+    await q.host.update({ id, event: { type: 'LATER' } }, NOBODY)
+    q.stop()
+    await until(async () => (await rung(id)) === 1, 10_000)
+    q = await timed()
+  })
+
   it('TM3 never fires once it was cancelled or armed anew', async () => {
     const [off, snoozed] = [await create(150), await create(150)]
     await q.host.update({ id: off, event: { type: 'OFF' } }, NOBODY)
@@ -145,6 +176,17 @@ describe('a timer', () => {
     expect(await cluster.redis.pttl(cluster.keys.session(id))).toBe(-1)
     await until(async () => (await p.host.get(id)) === null)
     expect((await rowsOf(id)).map(({ kind }) => kind).slice(0, 2)).toEqual(['created', 'timer'])
+  })
+
+  it('of a machine that arms itself without a pause keep nobody out, neither of that session nor of others', async () => {
+    const { id } = (await p.host.create({ machine: 'restless' }, NOBODY)).record
+    const other = await create(300)
+    await until(async () => ((await q.host.get(id))?.version ?? 0) > 20)
+    await until(async () => (await rung(other)) === 1)
+    expect(await q.host.update({ id, event: { type: 'STOP' } }, NOBODY)).toMatchObject({
+      outcome: 'committed',
+    })
+    expect(await p.host.delete(id, NOBODY)).toBe(true)
   })
 
   it('of a session whose record has vanished is forgotten', async () => {

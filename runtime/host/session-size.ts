@@ -1,0 +1,13 @@
+import { TroupeError } from '../../actors/errors.ts'
+import type { Plan } from '../../actors/plan.ts'
+import type { HostParts } from './host-parts.ts'
+
+/** @returns bytes that a record with this plan takes. @throws TroupeError `too_large` */
+export function checkSize({ limits }: HostParts, { state, internals }: Plan): number {
+  const size = state.length + internals.length
+  if (size <= limits.maxSessionBytes) return size
+  throw new TroupeError(
+    'too_large',
+    `the session would take ${size} bytes, the limit is ${limits.maxSessionBytes}`,
+  )
+}
