@@ -60,10 +60,6 @@ export class Invocations {
     return this.#sessions.get(id)?.runs.has(key) ?? false
   }
 
-  get size(): number {
-    return this.#sessions.size
-  }
-
   /** A commit has left these to this process: the others of the session are aborted, new ones started. */
   sync(
     id: SessionId,

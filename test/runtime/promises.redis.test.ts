@@ -7,10 +7,9 @@ import { partitionOf } from '../../actors/partitions.ts'
 import { executionOf } from '../../actors/promise-run.ts'
 import type { Execution } from '../../actors/promise-run.ts'
 import type { SessionId } from '../../actors/session.ts'
-import { systemClock } from '../../runtime/clock.ts'
-import { Clockwork } from '../../runtime/host/clockwork.ts'
 import { NOBODY, sleepMs, TestCluster, until } from '../support/hosts.ts'
-import type { TestProcess } from '../support/hosts.ts'
+import { timedProcess } from './timed-process.ts'
+import type { TimedProcess } from './timed-process.ts'
 
 /** One execution, as the test that runs it sees it. */
 interface Call {
@@ -64,31 +63,11 @@ function payment(on: string, policy: ActorPolicy = {}) {
   return defineSession({ name: 'payment', version: 1, machine, actors: { charge: policy } })
 }
 
-interface Timed extends TestProcess {
-  readonly stop: () => void
-}
-
 let cluster: TestCluster
-const running: Timed[] = []
+const running: TimedProcess[] = []
 
-async function timed(on: string, policy?: ActorPolicy): Promise<Timed> {
-  const armed: { arm: Clockwork['arm'] } = { arm: () => undefined }
-  const process = await cluster.process({
-    definitions: [payment(on, policy)],
-    onTimers: (record) => armed.arm(record),
-  })
-  const { store, host, log } = process
-  const clockwork = new Clockwork({
-    store,
-    expire: (id) => host.expire(id),
-    fire: (id) => host.fire(id),
-    takeOver: (id, node) => host.takeOver(id, node),
-    clock: systemClock,
-    log,
-  })
-  armed.arm = (record) => clockwork.arm(record)
-  clockwork.start()
-  const one = { ...process, stop: () => clockwork.stop() }
+async function timed(on: string, policy?: ActorPolicy): Promise<TimedProcess> {
+  const one = await timedProcess(cluster, [payment(on, policy)])
   running.push(one)
   return one
 }
@@ -105,7 +84,7 @@ afterEach(async () => {
   await cluster.close()
 })
 
-const start = async (on: Timed): Promise<SessionId> =>
+const start = async (on: TimedProcess): Promise<SessionId> =>
   (await on.host.create({ machine: 'payment', input: { amount: 5 } }, NOBODY)).record.id
 
 const call = async (n: number): Promise<Call> => {
@@ -113,7 +92,7 @@ const call = async (n: number): Promise<Call> => {
   return calls[n] as Call
 }
 
-const stateOf = async (on: Timed, id: SessionId): Promise<unknown> => {
+const stateOf = async (on: TimedProcess, id: SessionId): Promise<unknown> => {
   const { value, context } = JSON.parse((await on.host.get(id))?.state ?? '{}') as {
     value: unknown
     context: object

@@ -4,10 +4,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { defineSession } from '../../actors/define-session.ts'
 import { partitionOf } from '../../actors/partitions.ts'
 import type { SessionId } from '../../actors/session.ts'
-import { systemClock } from '../../runtime/clock.ts'
-import { Clockwork } from '../../runtime/host/clockwork.ts'
 import { NOBODY, sleepMs, TestCluster, until } from '../support/hosts.ts'
-import type { TestProcess } from '../support/hosts.ts'
+import { timedProcess } from './timed-process.ts'
+import type { TimedProcess } from './timed-process.ts'
 
 const ringer = setup({}).createMachine({ after: { 40: { actions: sendParent({ type: 'RING' }) } } })
 
@@ -66,34 +65,11 @@ const restless = defineSession({
   }),
 })
 
-interface Timed extends TestProcess {
-  readonly clockwork: Clockwork
-  stop(): void
-}
-
 let cluster: TestCluster
-let p: Timed
-let q: Timed
+let p: TimedProcess
+let q: TimedProcess
 
-async function timed(): Promise<Timed> {
-  const armed: { arm: Clockwork['arm'] } = { arm: () => undefined }
-  const process = await cluster.process({
-    definitions: [alarm, restless],
-    onTimers: (record) => armed.arm(record),
-  })
-  const { store, host, log } = process
-  const clockwork = new Clockwork({
-    store,
-    expire: (id) => host.expire(id),
-    fire: (id) => host.fire(id),
-    takeOver: (id, node) => host.takeOver(id, node),
-    clock: systemClock,
-    log,
-  })
-  armed.arm = (record) => clockwork.arm(record)
-  clockwork.start()
-  return { ...process, clockwork, stop: () => clockwork.stop() }
-}
+const timed = (): Promise<TimedProcess> => timedProcess(cluster, [alarm, restless])
 
 beforeAll(async () => {
   cluster = new TestCluster()

@@ -1,0 +1,28 @@
+import { systemClock } from '../../runtime/clock.ts'
+import { Clockwork } from '../../runtime/host/clockwork.ts'
+import type { ProcessOptions, TestCluster, TestProcess } from '../support/hosts.ts'
+
+/** A process that also looks after what is due, until it is stopped. */
+export interface TimedProcess extends TestProcess {
+  readonly stop: () => void
+}
+
+export async function timedProcess(
+  cluster: TestCluster,
+  definitions: ProcessOptions['definitions'] = [],
+): Promise<TimedProcess> {
+  const armed: { arm: Clockwork['arm'] } = { arm: () => undefined }
+  const process = await cluster.process({ definitions, onTimers: (record) => armed.arm(record) })
+  const { store, host, log } = process
+  const clockwork = new Clockwork({
+    store,
+    expire: (id) => host.expire(id),
+    fire: (id) => host.fire(id),
+    takeOver: (id, node) => host.takeOver(id, node),
+    clock: systemClock,
+    log,
+  })
+  armed.arm = (record) => clockwork.arm(record)
+  clockwork.start()
+  return { ...process, stop: () => clockwork.stop() }
+}
