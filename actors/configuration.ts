@@ -1,6 +1,7 @@
 /** What a configuration of states tells clients: its tags, and the events it has transitions for. */
 import { getNextTransitions } from 'xstate'
 import type { AnyMachineSnapshot, AnyStateNode, AnyTransitionDefinition } from 'xstate'
+import { isReservedEvent } from './reserved.ts'
 
 /** Event types that the configuration has transitions for, without asking guards; wildcards as written. */
 export function acceptedEvents(snapshot: AnyMachineSnapshot): string[] {
@@ -11,8 +12,7 @@ export function acceptedEvents(snapshot: AnyMachineSnapshot): string[] {
   for (const transition of transitions) {
     const type = transition.eventType as string
     const { source } = transition
-    if (type === '' || isInert(transition) || type.startsWith('xstate.') || type.startsWith('@xstate.'))
-      continue
+    if (type === '' || isInert(transition) || (type !== '*' && isReservedEvent(type))) continue
     if (!forbidding.some(({ eventType, source: node }) => eventType === type && isInside(node, source)))
       types.add(type)
   }

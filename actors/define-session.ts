@@ -37,6 +37,11 @@ export interface SessionConfig<M extends AnyStateMachine> {
   readonly doneTtlMs?: number | null
   /** How its promise actors are run, by their key in `setup({ actors })`. */
   readonly actors?: Readonly<Record<string, ActorPolicy>>
+  /**
+   * What becomes of timers that came due while no process ran: `deadline` (default): they fire at once; `remaining`: after what
+   * was left of them when the last process stopped; `restart`: after their whole delay.
+   */
+  readonly overdueTimers?: 'deadline' | 'remaining' | 'restart'
   /** What a principal gets to see instead of the context; must be pure. Default: the context. */
   readonly view?: (snapshot: SnapshotFrom<M>, principal: Principal | null) => unknown
 }

@@ -10,9 +10,12 @@ import { ActorTree } from './actor-tree.ts'
 import { acceptedEvents } from './configuration.ts'
 import type { SessionDefinition } from './define-session.ts'
 import { TroupeError, messageOf } from './errors.ts'
+import { isTaken, mailOf, MAX_MAIL, withTaken } from './mail.ts'
+import type { IncomingMail, OutgoingMail, Taken } from './mail.ts'
 import { PlainMachine } from './plain-machine.ts'
 import type { Effect, Live, Plan, Run, Timer } from './plan.ts'
 import type { Principal } from './ports.ts'
+import { isReservedEvent } from './reserved.ts'
 import { encodeView } from './view.ts'
 import type { SessionRecord } from './session.ts'
 import type { Outcome, Persisted, PromiseActor, Stepper } from './stepper.ts'
@@ -29,12 +32,16 @@ const NO_INTERNALS = '{}'
 interface Step {
   readonly before: AnyMachineSnapshot | null
   readonly event: EventObject | null
+  /** Length of the chain of events between sessions that led here. */
+  readonly hops: number
 }
 
 /** What a record holds besides what XState does. */
-type Pending = Pick<Live, 'timers' | 'runs' | 'nextKey'>
+type Pending = Pick<Live, 'timers' | 'runs' | 'nextKey' | 'taken'>
 
-const NOTHING_PENDING: Pending = { timers: [], runs: [], nextKey: 1 }
+const NOTHING_TAKEN: Taken = {}
+const NOTHING_PENDING: Pending = { timers: [], runs: [], nextKey: 1, taken: NOTHING_TAKEN }
+const NO_MAIL: readonly OutgoingMail[] = []
 
 /** JSON of a record's third line. */
 interface Internals extends Partial<Pending> {
@@ -42,7 +49,7 @@ interface Internals extends Partial<Pending> {
   readonly children?: object
 }
 
-const CREATION: Step = { before: null, event: null }
+const CREATION: Step = { before: null, event: null, hops: 0 }
 
 function describe({ before, event }: Step): string {
   if (event === null) return 'creating a session'
@@ -83,7 +90,7 @@ export class Kernel {
    * @throws TroupeError `event_reserved` or `event_invalid`
    */
   admit(event: EventObject): EventObject {
-    if (event.type === '*' || event.type.startsWith('xstate.') || event.type.startsWith('@xstate.')) {
+    if (isReservedEvent(event.type)) {
       throw new TroupeError(
         'event_reserved',
         `event type ${JSON.stringify(event.type)} is reserved for the machine itself`,
@@ -149,6 +156,29 @@ export class Kernel {
     return plan && { plan, run }
   }
 
+  /**
+   * An event from another session.
+   * @param settled what it has had and can never come again, see `withTaken`
+   * @returns `taken`: it has had it before; `ended`: it takes no more; `null`: the event changes nothing
+   * @throws TroupeError `internal` if the machine throws
+   */
+  take(live: Live, mail: IncomingMail, settled: Taken): Plan | 'taken' | 'ended' | null {
+    if (isTaken(live.taken, mail)) return 'taken'
+    if (live.snapshot.status !== 'active') return 'ended'
+    const taken = withTaken(live.taken, mail, settled)
+    return this.#step(live, { ...live, taken }, [], mail.event, false, mail.hops)
+  }
+
+  /** The same state with these timers armed anew, by their keys, with these delays in ms. */
+  rearm(live: Live, delays: ReadonlyMap<number, number>): Plan {
+    let { nextKey } = live
+    const timers = live.timers.map((timer) => {
+      const delayMs = delays.get(timer.key)
+      return delayMs === undefined ? timer : { ...timer, key: nextKey++, delayMs }
+    })
+    return this.#rewrite(live, { timers, nextKey })
+  }
+
   /** The same state with other executions of these promises: results of those before are refused. */
   retake(live: Live, keys: readonly number[]): Plan {
     let { nextKey } = live
@@ -169,7 +199,7 @@ export class Kernel {
   /** The actors of a record. @throws TroupeError `internal` if the machine no longer knows its state */
   restore(record: SessionRecord): Live {
     try {
-      const { timers, runs, nextKey, ...internals } = JSON.parse(record.internals) as Internals
+      const { timers, runs, nextKey, taken, ...internals } = JSON.parse(record.internals) as Internals
       const persisted: unknown = {
         children: {},
         historyValue: {},
@@ -181,6 +211,7 @@ export class Kernel {
         timers: timers ?? [],
         runs: runs ?? [],
         nextKey: nextKey ?? NOTHING_PENDING.nextKey,
+        taken: taken ?? NOTHING_TAKEN,
       }
     } catch (cause) {
       throw this.#fault(`restoring session ${record.id} at version ${record.version}`, cause)
@@ -209,8 +240,9 @@ export class Kernel {
     path: readonly string[],
     event: EventObject,
     isKept: boolean,
+    hops = 0,
   ): Plan | null {
-    const step: Step = { before: live.snapshot, event }
+    const step: Step = { before: live.snapshot, event, hops }
     try {
       const outcome = this.#stepper.step(live, path, event)
       return outcome.isChanged || isKept ? this.#write(step, timers, outcome) : null
@@ -224,7 +256,7 @@ export class Kernel {
     const { snapshot, root } = live
     const unchanged = { requests: [], made: [], isChanged: true, pathOf: () => null, isKept: () => true }
     return this.#write(
-      { before: snapshot, event: null },
+      { before: snapshot, event: null, hops: 0 },
       { ...live, ...pending },
       { snapshot, root, ...unchanged },
     )
@@ -234,6 +266,7 @@ export class Kernel {
     const { snapshot, root, requests } = outcome
     const emitted: string[] = []
     const effects: Effect[] = []
+    let mail: OutgoingMail[] | null = null
     for (const { action } of requests) {
       if (action.type === 'xstate.emit') {
         const { event } = action.params as { event: unknown }
@@ -241,11 +274,18 @@ export class Kernel {
         this.#checkFits('emitted', event, 'emitted event', step)
         emitted.push(JSON.stringify(event))
       } else if (!action.type.startsWith('xstate.') || action.type === 'xstate.log') {
-        if (action.exec !== undefined) effects.push({ kind: 'action', action })
+        if (action.exec === undefined) continue
+        const asked = mailOf(action, step.hops + 1)
+        if (asked === null) effects.push({ kind: 'action', action })
+        else {
+          mail ??= []
+          if (mail.push({ ...asked, event: this.#mailText(asked.event, step) }) > MAX_MAIL)
+            throw new Error(`it sends more than ${MAX_MAIL} events to other sessions in one step`)
+        }
       }
     }
     const status = snapshot.status === 'stopped' ? 'done' : snapshot.status
-    const pending = status === 'active' ? nextPending(before, outcome) : NOTHING_PENDING
+    const pending = status === 'active' ? nextPending(before, outcome) : nothingPending(before)
     const persisted = this.#stepper.persist(snapshot)
     this.#checkStorable(persisted.context, 'the context', '', step)
     this.#checkFits('context', persisted.context, 'context', step)
@@ -258,12 +298,20 @@ export class Kernel {
       throw this.#fault(step, new Error('the context or output holds a NUL or half of a surrogate pair'))
     }
     return {
-      live: { snapshot, root, timers: pending.timers, runs: pending.runs, nextKey: pending.nextKey },
+      live: {
+        snapshot,
+        root,
+        timers: pending.timers,
+        runs: pending.runs,
+        nextKey: pending.nextKey,
+        taken: pending.taken,
+      },
       status,
       state,
       internals: this.#internals(persisted, pending, step),
       from: step.before === null ? null : JSON.stringify(step.before.value),
       emitted,
+      mail: mail ?? NO_MAIL,
       effects,
     }
   }
@@ -302,14 +350,31 @@ export class Kernel {
     return text
   }
 
-  #internals({ historyValue, children }: Persisted, { timers, runs, nextKey }: Pending, step: Step): string {
-    if (nextKey === NOTHING_PENDING.nextKey && isEmpty(historyValue) && isEmpty(children)) return NO_INTERNALS
+  #mailText(event: EventObject, step: Step): string {
+    this.#checkStorable(event, 'an event for another session', event.type, step)
+    const text = JSON.stringify(event)
+    if (hasUnstorableCharacter(text))
+      throw this.#fault(
+        step,
+        new Error('an event for another session holds a NUL or half of a surrogate pair'),
+      )
+    return text
+  }
+
+  #internals(
+    { historyValue, children }: Persisted,
+    { timers, runs, nextKey, taken }: Pending,
+    step: Step,
+  ): string {
+    const hasPending = nextKey !== NOTHING_PENDING.nextKey
+    if (!hasPending && isEmpty(historyValue) && isEmpty(children) && isEmpty(taken)) return NO_INTERNALS
     this.#checkStorable(children, 'an actor', 'children', step)
     for (const { event } of timers) this.#checkStorable(event, 'a delayed event', event.type, step)
     const text = JSON.stringify({
       ...(isEmpty(historyValue) ? {} : { historyValue }),
       ...(isEmpty(children) ? {} : { children }),
-      ...(nextKey === NOTHING_PENDING.nextKey ? {} : { timers, runs, nextKey }),
+      ...(hasPending ? { timers, runs, nextKey } : {}),
+      ...(isEmpty(taken) ? {} : { taken }),
     })
     if (hasUnstorableCharacter(text))
       throw this.#fault(
@@ -331,12 +396,17 @@ export class Kernel {
 }
 
 function nextPending(before: Pending, outcome: Outcome): Pending {
-  const { timers, runs, nextKey } = before
+  const { timers, runs, nextKey, taken } = before
   // Most machines have neither.
   if (timers.length + runs.length + outcome.requests.length + outcome.made.length === 0)
-    return nextKey === NOTHING_PENDING.nextKey ? NOTHING_PENDING : { timers, runs, nextKey }
+    return nextKey === NOTHING_PENDING.nextKey ? nothingPending(before) : { timers, runs, nextKey, taken }
   const timed = nextTimers(before, outcome)
-  return { ...timed, ...nextRuns({ runs: before.runs, nextKey: timed.nextKey }, outcome) }
+  return { ...timed, ...nextRuns({ runs: before.runs, nextKey: timed.nextKey }, outcome), taken }
+}
+
+/** What remains of a session that has ended: it must not take for new what it has had. */
+function nothingPending({ taken }: Pending): Pending {
+  return taken === NOTHING_TAKEN ? NOTHING_PENDING : { ...NOTHING_PENDING, taken }
 }
 
 function isEmpty(object: object): boolean {

@@ -1,5 +1,6 @@
 /** What the kernel computes: the next state of the actors, and everything to be done about it, as data. */
 import type { AnyActorRef, AnyMachineSnapshot, EventObject, ExecutableActionObject } from 'xstate'
+import type { OutgoingMail, Taken } from './mail.ts'
 import type { SessionStatus } from './session.ts'
 
 /** Which actor of a session's tree: the ids from the machine's child downwards; empty: the machine itself. */
@@ -41,6 +42,8 @@ export interface Live {
   readonly runs: readonly Run[]
   /** Number of the next timer or execution. */
   readonly nextKey: number
+  /** What it has had from other sessions. */
+  readonly taken: Taken
 }
 
 /** Something to do once the commit has won. */
@@ -62,6 +65,8 @@ export interface Plan {
   readonly from: string | null
   /** JSON texts of emitted events, in order. */
   readonly emitted: readonly string[]
+  /** Events for other sessions, in order. */
+  readonly mail: readonly OutgoingMail[]
   /** In the order in which the machine asked for them. */
   readonly effects: readonly Effect[]
 }

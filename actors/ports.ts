@@ -3,6 +3,7 @@
  * `runtime/` puts them together.
  */
 import type { FeedMessage } from './feed-message.ts'
+import type { MailEntry, OutgoingMail } from './mail.ts'
 import type { Epoch, EndReason, Position, SessionId, SessionRecord } from './session.ts'
 
 /** Levels of pino's interface that the rooms use. */
@@ -36,13 +37,14 @@ export interface CommandKey {
 
 /** One step of a commit: makes one version, one outbox entry. */
 export interface CommittedTransition {
-  readonly kind: 'created' | 'event' | 'timer' | 'result' | 'takeover'
+  readonly kind: 'created' | 'event' | 'timer' | 'overdue' | 'result' | 'takeover' | 'mail'
   /** JSON text for the audit, see docs/spec.md (kind, event, from, principal, node, key). */
   readonly audit: string
   /** JSON text of the public state after it. */
   readonly state: string
   /** Remembered with the version that this transition makes. */
   readonly key: CommandKey | null
+  readonly mail: readonly OutgoingMail[]
 }
 
 /** What a process asks of the store. Each entry is answered by itself. */
@@ -163,6 +165,21 @@ export type Due =
   | { readonly kind: 'expiry' | 'timer'; readonly id: SessionId; readonly dueMs: number }
   | { readonly kind: 'lease'; readonly id: SessionId; readonly node: string; readonly dueMs: number }
 
+/** A time in which no process looked after a partition: both in ms since 1970, by the store's clock. */
+export interface Downtime {
+  readonly fromMs: number
+  readonly toMs: number
+}
+
+/** What a look at a partition finds. */
+export interface Look {
+  readonly due: readonly Due[]
+  /** Mail waits there for longer than its sender's process needs. */
+  readonly hasMail: boolean
+  /** The last downtime of the partition. */
+  readonly downtime: Downtime | null
+}
+
 export interface SessionStore {
   /** Id of this process among the writers. */
   readonly node: string
@@ -181,7 +198,11 @@ export interface SessionStore {
    * What of this partition is due within `horizonMs`, soonest first; nothing while another process looks after it.
    * @throws StoreFailure
    */
-  due(partition: number, horizonMs: number, limit: number): Promise<Due[]>
+  look(partition: number, horizonMs: number, limit: number): Promise<Look>
+  /** Mail of the sessions of one partition, in the order in which it was sent, behind `afterId` (`''`: from the oldest). @throws StoreFailure */
+  mail(partition: number, afterId: string, limit: number): Promise<MailEntry[]>
+  /** Deletes exactly these. @throws StoreFailure */
+  deleteMail(partition: number, entries: readonly MailEntry[]): Promise<void>
   /**
    * Renews this process' leases on the promise actors of sessions of one partition, for `leaseMs` from now.
    * @returns the sessions that it has none on any more. @throws StoreFailure

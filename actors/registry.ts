@@ -19,6 +19,7 @@ const MEMBERS = new Set([
   'emitted',
   'view',
   'actors',
+  'overdueTimers',
   'kind',
 ] satisfies (keyof SessionDefinition)[] as string[])
 const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
@@ -101,6 +102,9 @@ function checkDefinition(candidate: unknown): SessionDefinition {
       refuse(`${option} must be a Standard Schema (zod, valibot, ArkType, …)`)
     }
   }
+  const { overdueTimers = 'deadline' } = candidate
+  if (!['deadline', 'remaining', 'restart'].includes(overdueTimers))
+    refuse(`overdueTimers must be "deadline", "remaining" or "restart"`)
   for (const member of Object.keys(candidate)) {
     if (!MEMBERS.has(member))
       refuse(`${member} is no member of a definition; there are: ${[...MEMBERS].join(', ')}`)

@@ -155,6 +155,7 @@ function entryOf(id: SessionId, base: Position | null, kind: 'created' | 'event'
         audit: `{"machine":"basket","machineVersion":1,"node":"bench1","event":${event},"from":"open"}`,
         state: record.state,
         key: null,
+        mail: [],
       },
     ],
     internals: record.internals,

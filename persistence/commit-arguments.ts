@@ -23,7 +23,7 @@ export function encodeCall(
   })
   const call: CommitCall = { keys: [], args: [node, commandKeyTtlMs, partitions.size] }
   for (const partition of partitions.keys()) {
-    call.keys.push(keys.home(partition), keys.timers(partition), keys.outbox(partition))
+    call.keys.push(keys.home(partition), keys.timers(partition), keys.outbox(partition), keys.mail(partition))
     call.args.push(keys.base(partition))
   }
   entries.forEach((entry, index) => {
@@ -40,12 +40,13 @@ const KEY_TTL_MARGIN_MS = 600_000
 function encodeEntry(entry: StoreEntry, partition: number, node: string, args: (string | number)[]): void {
   const number = entry.kind === 'check' ? 0 : entry.number
   const base = entry.kind === 'end' || entry.base === null ? NO_POSITION : entry.base
+  const mail = entry.kind === 'commit' ? mailArguments(entry) : NO_MAIL
   const span =
     1 +
     2 * entry.keys.length +
-    (entry.kind === 'check' ? 0 : entry.kind === 'end' ? 2 : 2 + 3 * entry.transitions.length)
+    (entry.kind === 'check' ? 0 : entry.kind === 'end' ? 2 : 2 + 3 * entry.transitions.length + mail.length)
   const head = `${span} ${entry.kind} ${partition} ${entry.id} ${number} ${entry.reserve ? 1 : 0} ${entry.keys.length} ${base.epoch} ${base.version}`
-  args.push(entry.kind === 'commit' ? `${head}${commitWords(entry)}` : head)
+  args.push(entry.kind === 'commit' ? `${head}${commitWords(entry, mail.length / 2)}` : head)
   for (const { digest, fingerprint } of entry.keys) args.push(digest, fingerprint)
   if (entry.kind === 'end') args.push(entry.reason, entry.audit)
   if (entry.kind !== 'commit') return
@@ -54,26 +55,30 @@ function encodeEntry(entry: StoreEntry, partition: number, node: string, args: (
     const keyIndex = key === null ? 0 : entry.keys.indexOf(key) + 1
     args.push(`${kind} ${base.version + 1 + index} ${keyIndex}`, audit, state)
   })
+  args.push(...mail)
+}
+
+const NO_MAIL: readonly string[] = []
+
+function mailArguments({ base, transitions }: CommitEntry): readonly string[] {
+  // Most commits send none.
+  if (!transitions.some(({ mail }) => mail.length > 0)) return NO_MAIL
+  return transitions.flatMap(({ mail }, transition) =>
+    mail.flatMap(({ to, event, hops }, index) => [
+      `${(base?.version ?? 0) + 1 + transition} ${index} ${to} ${hops}`,
+      event,
+    ]),
+  )
 }
 
 const NO_POSITION = { epoch: '-', version: 0 }
 
-function commitWords({
-  base,
-  machine,
-  machineVersion,
-  ttlMs,
-  doneTtlMs,
-  done,
-  transitions,
-  timers,
-  runs,
-  firesAt,
-}: CommitEntry): string {
+function commitWords(entry: CommitEntry, mailCount: number): string {
+  const { base, machine, machineVersion, ttlMs, doneTtlMs, done, transitions, timers, runs, firesAt } = entry
   const lifetime = (done ? doneTtlMs : ttlMs) ?? 0
   const from = base?.version ?? 0
   const count = transitions.length
-  return ` ${machine} ${machineVersion} ${ttlMs ?? 0} ${doneTtlMs ?? 0} ${done ? 1 : 0} ${lifetime} ${lifetime + KEY_TTL_MARGIN_MS} ${from + 1} ${from + count} ${count} ${timers} ${runs} ${firesAt ?? '-'}`
+  return ` ${machine} ${machineVersion} ${ttlMs ?? 0} ${doneTtlMs ?? 0} ${done ? 1 : 0} ${lifetime} ${lifetime + KEY_TTL_MARGIN_MS} ${from + 1} ${from + count} ${count} ${mailCount} ${timers} ${runs} ${firesAt ?? '-'}`
 }
 
 /** Everything of the feed message but the record, see `parseFeedMessage`. */

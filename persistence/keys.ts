@@ -39,6 +39,11 @@ export class Keys {
     return `${this.base(partition)}outbox`
   }
 
+  /** Stream of events from its sessions to others that are not delivered yet. */
+  mail(partition: number): string {
+    return `${this.base(partition)}mail`
+  }
+
   /** Hash: what is known of the partition's server. */
   home(partition: number): string {
     return `${this.base(partition)}home`

@@ -4,15 +4,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import { messageOf } from '../actors/errors.ts'
 import { encodeBroadcast } from '../actors/feed-message.ts'
+import type { MailEntry } from '../actors/mail.ts'
 import { PARTITIONS, partitionOf } from '../actors/partitions.ts'
 import { StoreFailure } from '../actors/ports.ts'
-import type { Due, Logger, SessionStore, StoreEntry, StoreOutcome } from '../actors/ports.ts'
+import type { Due, Logger, Look, SessionStore, StoreEntry, StoreOutcome } from '../actors/ports.ts'
 import { POSITION_LENGTH, parsePosition, parseRecord } from '../actors/record-text.ts'
 import { compareEpochs, comparePositions } from '../actors/session.ts'
 import type { Epoch, Position, SessionId, SessionRecord } from '../actors/session.ts'
 import { encodeCall } from './commit-arguments.ts'
 import { isRefusal, parseOutcome } from './commit-results.ts'
 import type { Keys } from './keys.ts'
+import { parseMailEntry } from './mail-entry.ts'
 import { agreeOnLayout } from './layout.ts'
 import { connectRedis, whenReady } from './redis.ts'
 import { Script } from './scripts.ts'
@@ -30,6 +32,10 @@ const CONNECT_TIMEOUT_MS = 5000
 const COMPARE_RETRY_MS = 200
 /** A process that died leaves its partitions to others after this. */
 const SWEEP_LEASE_MS = 1500
+/** Nobody has looked after a partition for so long: it was down. */
+const DOWNTIME_MS = 10_000
+/** The process that committed it delivers mail at once; what is older has lost its process. */
+const MAIL_WAITS_MS = 1500
 
 export class RedisSessionStore implements SessionStore {
   readonly node: string
@@ -42,7 +48,8 @@ export class RedisSessionStore implements SessionStore {
   readonly #reads: Redis
   readonly #commit = new Script('commit')
   readonly #checkHomes = new Script('check-homes')
-  readonly #due = new Script('due')
+  readonly #look = new Script('look')
+  readonly #deleteEach = new Script('delete-each')
   readonly #renew = new Script('renew-leases')
   #floors: readonly Epoch[] = Array.from({ length: PARTITIONS }, () => '')
   /** Whether the server behind the present connection was compared, and what resolves when it is. */
@@ -170,19 +177,38 @@ export class RedisSessionStore implements SessionStore {
     )
   }
 
-  async due(partition: number, horizonMs: number, limit: number): Promise<Due[]> {
-    const keys = [this.#keys.home(partition), this.#keys.timers(partition)]
-    const found = (await this.#due
-      .run(this.#reads, keys, [this.node, SWEEP_LEASE_MS, horizonMs, limit])
+  async look(partition: number, horizonMs: number, limit: number): Promise<Look> {
+    const keys = [this.#keys.home(partition), this.#keys.timers(partition), this.#keys.mail(partition)]
+    const args = [this.node, SWEEP_LEASE_MS, horizonMs, limit, DOWNTIME_MS, MAIL_WAITS_MS]
+    const [downtime, hasMail, ...found] = (await this.#look
+      .run(this.#reads, keys, args)
       .catch((error: unknown) => {
         throw asFailure(error)
-      })) as string[]
-    return Array.from({ length: found.length / 2 }, (_, index) => {
-      const member = found[2 * index] ?? ''
-      const dueMs = Number(found[2 * index + 1])
-      const [id = '', node = ''] = member.slice(2).split(' ')
-      if (member.startsWith('r')) return { kind: 'lease', id: id as SessionId, node, dueMs }
-      return { kind: member.startsWith('t') ? 'timer' : 'expiry', id: id as SessionId, dueMs }
+      })) as [string, number, ...string[]]
+    const [fromMs, toMs] = downtime.split(' ').map(Number)
+    return {
+      due: Array.from({ length: found.length / 2 }, (_, index) =>
+        parseDue(found[2 * index] ?? '', Number(found[2 * index + 1])),
+      ),
+      hasMail: hasMail === 1,
+      downtime: fromMs === undefined || toMs === undefined ? null : { fromMs, toMs },
+    }
+  }
+
+  async mail(partition: number, afterId: string, limit: number): Promise<MailEntry[]> {
+    const from = afterId === '' ? '-' : `(${afterId}`
+    const entries = await this.#reads
+      .xrange(this.#keys.mail(partition), from, '+', 'COUNT', limit)
+      .catch((error: unknown) => {
+        throw asFailure(error)
+      })
+    return entries.map(([entryId, fields]) => parseMailEntry(entryId, fields))
+  }
+
+  async deleteMail(partition: number, entries: readonly MailEntry[]): Promise<void> {
+    const args = entries.flatMap(({ entryId, commitId }) => [entryId, commitId])
+    await this.#deleteEach.run(this.#reads, [this.#keys.mail(partition)], args).catch((error: unknown) => {
+      throw asFailure(error)
     })
   }
 
@@ -244,6 +270,13 @@ export class RedisSessionStore implements SessionStore {
     this.#time = time
     this.#toldAt = performance.now()
   }
+}
+
+/** A member of the timers set. */
+function parseDue(member: string, dueMs: number): Due {
+  const [id = '', node = ''] = member.slice(2).split(' ')
+  if (member.startsWith('r')) return { kind: 'lease', id: id as SessionId, node, dueMs }
+  return { kind: member.startsWith('t') ? 'timer' : 'expiry', id: id as SessionId, dueMs }
 }
 
 /** Whether an answer shows that a partition's floor was raised without a new connection. */

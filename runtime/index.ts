@@ -19,6 +19,8 @@ export type {
   SessionDefinition,
   SessionIdOf,
 } from '../actors/define-session.ts'
+export { sendToSession } from '../actors/mail.ts'
+export type { Undelivered } from '../actors/mail.ts'
 export { executionOf } from '../actors/promise-run.ts'
 export type { Execution } from '../actors/promise-run.ts'
 export { TroupeError } from '../actors/errors.ts'

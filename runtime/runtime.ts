@@ -131,7 +131,8 @@ export class Runtime {
     this.#clockwork = new Clockwork({
       store: this.#store,
       expire: (id) => this.#host.expire(id),
-      fire: (id) => this.#host.fire(id),
+      fire: (id, downtime) => this.#host.fire(id, downtime),
+      deliver: (partition) => this.#host.deliver(partition),
       takeOver: (id, node) => this.#host.takeOver(id, node),
       clock,
       log,

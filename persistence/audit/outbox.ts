@@ -48,7 +48,7 @@ export class Outbox {
   readonly #redis: Redis
   readonly #keys: Keys
   readonly #deleteScript = new Script('delete-outbox')
-  readonly #deleteEachScript = new Script('delete-outbox-each')
+  readonly #deleteEachScript = new Script('delete-each')
   readonly #peekScript = new Script('peek-outbox')
   /** Mean size of the entries read lately; starts high, so that the first read is a small one. */
   #entryBytes = 32_000

@@ -1,17 +1,18 @@
 --[[
 The one place where the state of sessions changes. Takes an array of entries and answers each by itself.
 
-KEYS  for each partition concerned: home, timers, outbox; then for each entry: its session key, its command keys' key
+KEYS  for each partition concerned: home, timers, outbox, mail; then for each entry: its session key, its command keys' key
 ARGV  node, command key TTL in ms, number of partitions, per partition its key base `<prefix>:{<tag>}:`, then the
       entries one after another (see persistence/commit-arguments.ts, which writes what is read here). An entry begins
       with a line of words, because an argument of its own costs more than a word:
         span(how many arguments it has) kind partition(1…) id number reserve(0|1) keys baseEpoch baseVersion(`-` and 0: none)
         and of a commit: machine machineVersion ttl doneTtl(ms, 0: unlimited) done(0|1) lifetime(ms, 0: unlimited)
-        keyTtl(ms) firstVersion lastVersion transitions timers(`;key:time`…, time `+delay` where it
+        keyTtl(ms) firstVersion lastVersion transitions mails timers(`;key:time`…, time `+delay` where it
         is decided here, or `-`) runs(`;key:node`… or `-`) firesAt(ms, or `-`: refused as early before)
       then for each key: digest, fingerprint
         end:    reason, audit (a JSON object; what machine it was is put in front here)
-        commit: internals, feed head, { kind, version, index of its key or 0; audit; state }…
+        commit: internals, feed head, { kind, version, index of its key or 0; audit; state }…,
+          { version, number within it, receiver, hops; event }…
 Result  an array with one array an entry, its first member a word (persistence/commit-results.ts reads them):
         committed, epoch, version, time, created, expires (0: never), timers
         duplicate, epoch, first version, version, effective epoch, record or ''
@@ -43,7 +44,7 @@ local RECORD = '^2 (%d+) (%d+) (%S+) (%S+) (%d+) (%d+) %d+ (%d+) %d+ %d+ ([01]) 
 local TOMBSTONE = '^2t (%d+) (%d+) %S+ (%a+) (%S+)$'
 
 local HEAD = '^(%d+) (%l+) (%d+) (%S+) (%d+) ([01]) (%d+) (%S+) (%d+)()'
-local COMMIT_HEAD = '^ (%S+) (%d+) (%d+) (%d+) ([01]) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+)$'
+local COMMIT_HEAD = '^ (%S+) (%d+) (%d+) (%d+) ([01]) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+)$'
 
 local call = redis.call
 local match = string.match
@@ -78,16 +79,16 @@ for p = 1, partitionCount do
     if known[1] then floor = nowEpoch end
     call('HSET', home, 'server', serverId, 'floor', floor)
   end
-  partitions[p] = { timers = KEYS[k + 2], outbox = KEYS[k + 3], base = ARGV[a + p], floor = floor,
+  partitions[p] = { timers = KEYS[k + 2], outbox = KEYS[k + 3], mail = KEYS[k + 4], base = ARGV[a + p], floor = floor,
     listeners = known[3] }
-  k = k + 3
+  k = k + 4
 end
 a = a + partitionCount
 
 -- The entry under way, as far as every kind has it.
 local kind, partition, id, number, reserve, firstKey, keyCount, baseEpoch, baseVersion, sessionKey, commandKeysKey
 -- And what a commit has besides.
-local ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, ofTimers, ofRuns, firesAt
+local ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, mailCount, ofTimers, ofRuns, firesAt
 -- Where what only its kind has begins in ARGV.
 local own
 -- The session as it is found: the record or tombstone, its words, and whether it is a session that lives.
@@ -272,6 +273,12 @@ local function write()
     append(epoch, ofVersion, ofCommit, previous, auditKind, ARGV[at + 1], ARGV[at + 2])
     if key ~= '0' then rememberKey(tonumber(key), ofVersion) end
   end
+  for at = own + 3 + 3 * count, own + 1 + 3 * count + 2 * mailCount, 2 do
+    local ofVersion, numberWithin, receiver, hops = match(ARGV[at], '^(%d+) (%d+) (%S+) (%d+)$')
+    -- persistence/mail-entry.ts reads it.
+    call('XADD', partition.mail, '*', 'h', id .. ' ' .. epoch .. ' ' .. ofVersion .. ' ' .. ofCommit .. ' ' ..
+      numberWithin .. ' ' .. receiver .. ' ' .. hops, 'e', ARGV[at + 1])
+  end
   publish(ARGV[own + 2] .. record)
   return { 'committed', epoch, lastVersion, nowText, created, ends, word }
 end
@@ -383,10 +390,10 @@ local function take()
   own = firstKey + 2 * keyCount
   sessionKey, commandKeysKey = KEYS[k + 1], KEYS[k + 2]
   if kind == 'commit' then
-    ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, ofTimers, ofRuns, firesAt =
+    ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, mailCount, ofTimers, ofRuns, firesAt =
       match(string.sub(ARGV[a + 1], rest), COMMIT_HEAD)
-    count = tonumber(count)
-    if own + 2 + 3 * count ~= a + tonumber(span) then error('the entry has another length than it says') end
+    count, mailCount = tonumber(count), tonumber(mailCount)
+    if own + 2 + 3 * count + 2 * mailCount ~= a + tonumber(span) then error('the entry has another length than it says') end
   end
   return answer()
 end

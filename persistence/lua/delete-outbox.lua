@@ -9,7 +9,7 @@
   ARGV     commit id of the newest entry, then the ids of all, in the order of the stream
 
   Result   number of entries deleted; -1: the newest holds another commit or is gone, so ask for each by itself
-           (delete-outbox-each.lua)
+           (delete-each.lua)
 ]]
 local newest = redis.call('XRANGE', KEYS[1], ARGV[#ARGV], ARGV[#ARGV])[1]
 -- The commit id is the fourth word of field `h`, see persistence/audit/entry.ts.

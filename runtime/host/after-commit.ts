@@ -78,5 +78,6 @@ export function afterCommit(
   runEffects(effects, record, parts.log)
   if (record.timers !== '-') parts.onTimers(record)
   parts.onRuns(record, outcome.kind === 'committed' ? live : null)
+  if (entry.transitions.some(({ mail }) => mail.length > 0)) parts.onMail(id)
   parts.onCommitted(id)
 }

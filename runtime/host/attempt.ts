@@ -128,6 +128,7 @@ export function entryOf(
       ),
       state: plan.state,
       key: item.key,
+      mail: plan.mail,
     })),
     internals: last.plan.internals,
     timers: encodeTimers(last.plan.live.timers, base.timers),

@@ -17,10 +17,16 @@ export function auditOfEvent(about: Audited, event: string, plan: Plan): string 
   return `${head(about)},"event":${event},"from":${plan.from}}`
 }
 
-/** Nobody sent it: a timer, a promise or a takeover did. `failed`: what the machine threw at its event. */
-export function auditOfInternal(about: Audited, event: string, from: string | null, failed?: string): string {
+/** No client sent it: a timer, a promise, a takeover or another session did. `failed`: what the machine threw at its event. */
+export function auditOfInternal(
+  about: Audited,
+  event: string,
+  from: string | null,
+  { sender, failed }: { readonly sender?: string | undefined; readonly failed?: string | undefined },
+): string {
+  const session = sender === undefined ? '' : `,"sender":${JSON.stringify(sender)}`
   const problem = failed === undefined ? '' : `,"failed":${JSON.stringify(failed)}`
-  return `${head(about)},"event":${event},"from":${from}${problem}}`
+  return `${head(about)},"event":${event},"from":${from}${session}${problem}}`
 }
 
 export function auditOfCreation(about: Audited, input: unknown): string {

@@ -1,10 +1,10 @@
 /**
- * Brings about what is due: expiries of sessions and their timers. What a process arms for the next seconds it remembers
+ * Brings about what is due: expiries of sessions, their timers, mail that another process left behind. What a process arms for the next seconds it remembers
  * itself; all else is found by the sweep of the partition, which looks ahead. Both may come: the commit script decides.
  */
 import { TroupeError, messageOf } from '../../actors/errors.ts'
-import { PARTITIONS } from '../../actors/partitions.ts'
-import type { Clock, Due, Logger, SessionStore } from '../../actors/ports.ts'
+import { PARTITIONS, partitionOf } from '../../actors/partitions.ts'
+import type { Clock, Downtime, Due, Logger, SessionStore } from '../../actors/ports.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import { dueTimes } from '../../actors/timers.ts'
 
@@ -14,6 +14,11 @@ const ROUND_MS = 1000
 const HORIZON_MS = 2 * ROUND_MS
 /** Of one partition at a time; the rest waits for the next look, so that a flood delays nobody. */
 const MAX_AT_ONCE = 1000
+/**
+ * Without a look at its partition for so long this process fires no timer: there may have been a downtime, which the next look
+ * tells.
+ */
+const BLIND_MS = 5000
 /** An error may be passing; the sweep comes again anyway. */
 const RETRY_MS = 1000
 /** No process knows the session's definition: that takes a deployment to change. */
@@ -22,7 +27,10 @@ const UNKNOWN_MS = 60_000
 export interface ClockworkOptions {
   readonly store: SessionStore
   readonly expire: (id: SessionId) => Promise<void>
-  readonly fire: (id: SessionId) => Promise<void>
+  /** @param downtime the last one of the session's partition */
+  readonly fire: (id: SessionId, downtime: Downtime | null) => Promise<void>
+  /** Mail waits in the partition. */
+  readonly deliver: (partition: number) => void
   /** Takes over promise actors whose lease is over. */
   readonly takeOver: (id: SessionId, node: string) => Promise<void>
   readonly clock: Clock
@@ -34,10 +42,19 @@ interface Remembered {
   readonly cancel: () => void
 }
 
+const NEVER = { atMs: -Infinity, downtime: null }
+
 export class Clockwork {
   readonly #options: ClockworkOptions
   readonly #timers = new Map<SessionId, Remembered>()
+  /** When this process has last looked at each partition, by its own clock, and what it was told. */
+  readonly #looks = Array.from({ length: PARTITIONS }, () => ({
+    atMs: -Infinity,
+    downtime: null as Downtime | null,
+  }))
   #partition = Math.floor(Math.random() * PARTITIONS)
+  /** Partitions of the first round, which goes without pauses: no timer fires before. */
+  #firstRound = PARTITIONS
   #sweeping: { cancel(): void } | null = null
   #isStopped = false
 
@@ -46,7 +63,7 @@ export class Clockwork {
   }
 
   start(): void {
-    this.#schedule(ROUND_MS / PARTITIONS)
+    this.#schedule(0)
   }
 
   stop(): void {
@@ -78,9 +95,12 @@ export class Clockwork {
 
   async #fire(id: SessionId): Promise<void> {
     this.#timers.delete(id)
-    const { store, fire, log } = this.#options
+    const { store, fire, clock, log } = this.#options
+    const { atMs, downtime } = this.#looks[partitionOf(id)] ?? NEVER
+    // The next look finds it again.
+    if (clock.now() - atMs > BLIND_MS) return
     try {
-      await fire(id)
+      await fire(id, downtime)
     } catch (error) {
       const waitMs =
         error instanceof TroupeError && error.code === 'unknown_machine_version' ? UNKNOWN_MS : RETRY_MS
@@ -97,20 +117,23 @@ export class Clockwork {
   }
 
   async #sweep(): Promise<void> {
-    const { store, log } = this.#options
+    const { store, deliver, clock, log } = this.#options
     let isFull = false
     try {
-      const found = await store.due(this.#partition, HORIZON_MS, MAX_AT_ONCE)
+      const { due, hasMail, downtime } = await store.look(this.#partition, HORIZON_MS, MAX_AT_ONCE)
+      this.#looks[this.#partition] = { atMs: clock.now(), downtime }
+      if (hasMail) deliver(this.#partition)
       // Where the last one is not due yet, all that is due was found.
-      isFull = found.length === MAX_AT_ONCE && (found.at(-1)?.dueMs ?? Infinity) <= store.now()
-      await Promise.all(found.map((due) => this.#look(due)))
+      isFull = due.length === MAX_AT_ONCE && (due.at(-1)?.dueMs ?? Infinity) <= store.now()
+      await Promise.all(due.map((each) => this.#look(each)))
     } catch (error) {
       log.debug({ partition: this.#partition, reason: messageOf(error) }, 'could not sweep')
       isFull = false
     }
     // Always on to the next: what cannot be worked off here must not hold up the others.
     this.#partition = (this.#partition + 1) % PARTITIONS
-    this.#schedule(isFull ? 0 : ROUND_MS / PARTITIONS)
+    if (this.#firstRound > 0) this.#firstRound--
+    this.#schedule(isFull || this.#firstRound > 0 ? 0 : ROUND_MS / PARTITIONS)
   }
 
   /** Resolves when it is done, or remembered; one that fails is for a later look. */

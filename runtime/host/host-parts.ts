@@ -30,6 +30,8 @@ export interface HostParts {
   onRuns(record: SessionRecord, live: Live | null): void
   /** The session is no more: nothing of it is to be run here. */
   onEnded(id: SessionId): void
+  /** A commit of this process has sent events to other sessions. */
+  onMail(from: SessionId): void
   /** Something of this session was written to its outbox. */
   onCommitted(id: SessionId): void
 }

@@ -22,6 +22,8 @@ export interface InternalStep {
   readonly event: { readonly type: string }
   /** What the machine threw at it. */
   readonly failed?: string
+  /** The session that sent it. */
+  readonly sender?: string
   /** The time of the timer that it fires. */
   readonly firesAt?: number
 }
@@ -29,15 +31,22 @@ export interface InternalStep {
 /** `null`: there is nothing to do. */
 export type ComputeStep = (known: WarmSession) => InternalStep | null
 
-/** Repeats until there is nothing to do. @throws TroupeError, StoreFailure */
-export async function takeInternalTurn(parts: HostParts, id: SessionId, compute: ComputeStep): Promise<void> {
+/** One a turn: a machine that keeps arming itself, or others that keep writing to it, must not keep everybody else out. */
+const ONE_A_TURN: readonly CommittedTransition['kind'][] = ['timer', 'overdue', 'mail']
+
+/** Repeats until there is nothing to do. @returns whether there is such a session @throws TroupeError, StoreFailure */
+export async function takeInternalTurn(
+  parts: HostParts,
+  id: SessionId,
+  compute: ComputeStep,
+): Promise<boolean> {
   const patience = new Patience(parts.clock)
   let known: WarmSession | null = parts.warm.get(id)
   let isCurrent = false
   for (;;) {
     const step = known === null ? null : compute(known)
     // That there is nothing to do must not rest on what was warm: another process may have armed what is due (CM7).
-    if (known !== null && step === null && isCurrent) return
+    if (known !== null && step === null && isCurrent) return true
     const reserve = patience.reserves
     const entry =
       known === null || step === null
@@ -52,8 +61,7 @@ export async function takeInternalTurn(parts: HostParts, id: SessionId, compute:
         const { live, effects } = step.plan
         const answer = (): void => undefined
         afterCommit(parts, outcome, { entry, record, live, effects, origins: new Set(), answer })
-        // One timer a turn: a machine that keeps arming itself must not keep everybody else out.
-        if (step.kind === 'timer') return
+        if (ONE_A_TURN.includes(step.kind)) return true
         known = parts.warm.get(id)
         isCurrent = outcome.kind === 'committed'
         break
@@ -65,14 +73,14 @@ export async function takeInternalTurn(parts: HostParts, id: SessionId, compute:
         isCurrent = true
         break
       case 'current':
-        return
+        return true
       case 'early':
         // Our idea of Redis' clock was ahead; the record is as it was.
         if (known !== null) parts.onTimers(known.record)
-        return
+        return true
       case 'gone':
         parts.warm.delete(id)
-        return
+        return false
       case 'fenced':
         parts.warm.delete(id)
         throw unexpected(id, outcome)
@@ -85,7 +93,7 @@ export async function takeInternalTurn(parts: HostParts, id: SessionId, compute:
 function entryOf(
   parts: HostParts,
   record: SessionRecord,
-  { kind, plan, event, failed, firesAt }: InternalStep,
+  { kind, plan, event, failed, sender, firesAt }: InternalStep,
 ): Omit<CommitEntry, 'reserve' | 'number'> {
   const { id, machine, machineVersion, ttlMs, doneTtlMs } = record
   const { node } = parts.store
@@ -103,9 +111,10 @@ function entryOf(
     transitions: [
       {
         kind,
-        audit: auditOfInternal(about, JSON.stringify(event), plan.from, failed),
+        audit: auditOfInternal(about, JSON.stringify(event), plan.from, { sender, failed }),
         state: plan.state,
         key: null,
+        mail: plan.mail,
       },
     ],
     internals: plan.internals,

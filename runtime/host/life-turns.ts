@@ -108,7 +108,13 @@ function creationEntry(parts: HostParts, id: SessionId, item: CreateItem, plan: 
     doneTtlMs: item.doneTtlMs,
     done: plan.status !== 'active',
     transitions: [
-      { kind: 'created', audit: auditOfCreation(about, item.input), state: plan.state, key: item.key },
+      {
+        kind: 'created',
+        audit: auditOfCreation(about, item.input),
+        state: plan.state,
+        key: item.key,
+        mail: plan.mail,
+      },
     ],
     internals: plan.internals,
     timers: encodeTimers(plan.live.timers, '-'),

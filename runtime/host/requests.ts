@@ -33,11 +33,12 @@ export interface DeleteItem extends Answerable<boolean> {
   readonly kind: 'delete'
 }
 
-/** Something that no client asked for: a timer, the result of a promise, a takeover. */
+/** Something that no client asked for: a timer, the result of a promise, a takeover, an event of another session. */
 interface InternalItem {
   readonly kind: 'internal'
   readonly compute: ComputeStep
-  resolve(result: undefined): void
+  /** Whether there is such a session. */
+  resolve(result: boolean): void
   reject(error: unknown): void
 }
 

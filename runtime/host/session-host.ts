@@ -5,11 +5,13 @@ import type {
   Caller,
   Clock,
   CreateRequest,
+  Downtime,
   Logger,
   SessionService,
   SessionStore,
 } from '../../actors/ports.ts'
 import type { Principal, UpdateRequest, UpdateResult, UpdateSink } from '../../actors/ports.ts'
+import { partitionOf } from '../../actors/partitions.ts'
 import type { Live } from '../../actors/plan.ts'
 import type { Registry } from '../../actors/registry.ts'
 import { isLifetime } from '../../actors/define-session.ts'
@@ -27,6 +29,9 @@ import { failureError } from './outcome-errors.ts'
 import type { Item } from './requests.ts'
 import { takeInternalTurn } from './internal-turn.ts'
 import { Invocations } from './invocations.ts'
+import { mailTurn } from './mail-turn.ts'
+import type { Delivery, MailOrder } from './mail-turn.ts'
+import { Postman } from './postman.ts'
 import { resultStep, takeoverStep } from './promise-turns.ts'
 import { timerStep } from './timer-turn.ts'
 import { takeUpdateTurn } from './update-turn.ts'
@@ -57,6 +62,7 @@ export class SessionHost implements SessionService {
   readonly #sessionTtlMs: number | null
   readonly #mailboxes = new Map<SessionId, Mailbox<Item>>()
   readonly #invocations: Invocations
+  readonly #postman: Postman
   #numbers = 0
   #isDraining = false
 
@@ -73,6 +79,7 @@ export class SessionHost implements SessionService {
       onTimers,
       onRuns: (record, live) => this.#syncRuns(record, live),
       onEnded: (id) => this.ended(id),
+      onMail: (from) => this.#postman.notify(partitionOf(from)),
       committer: new Committer(store, clock, log),
       warm: new WarmSessions(options.warmSessions),
       limits: { maxSessionBytes: options.maxSessionBytes, maxEventBytes: options.maxEventBytes },
@@ -82,10 +89,17 @@ export class SessionHost implements SessionService {
       store,
       clock,
       log,
-      settle: (id, run, result) =>
-        this.#wait(id, { kind: 'internal', compute: resultStep(this.#parts, run, result) }),
+      settle: async (id, run, result) => {
+        await this.#wait<boolean>(id, { kind: 'internal', compute: resultStep(this.#parts, run, result) })
+      },
     })
     this.#invocations.start()
+    this.#postman = new Postman({
+      store,
+      clock,
+      log,
+      take: (id, order) => this.#take(id, order),
+    })
   }
 
   async create(request: CreateRequest, caller: Caller): Promise<{ created: boolean; record: SessionRecord }> {
@@ -166,16 +180,21 @@ export class SessionHost implements SessionService {
   }
 
   /** Lets the timers of a session fire that are due. @throws TroupeError `unavailable`, `contention`, … */
-  async fire(id: SessionId): Promise<void> {
+  async fire(id: SessionId, downtime: Downtime | null = null): Promise<void> {
     if (this.#isDraining) return
-    await this.#wait(id, { kind: 'internal', compute: timerStep(this.#parts) })
+    await this.#wait<boolean>(id, { kind: 'internal', compute: timerStep(this.#parts, downtime) })
+  }
+
+  /** Delivers what sessions of a partition have sent and another process has left behind. */
+  deliver(partition: number): void {
+    this.#postman.sweep(partition)
   }
 
   /** Takes over the promise actors of a session that `node` ran and runs no more. @throws TroupeError */
   async takeOver(id: SessionId, node: string): Promise<void> {
     if (this.#isDraining) return
     const isRunning = (key: number): boolean => this.#invocations.isRunning(id, key)
-    await this.#wait(id, { kind: 'internal', compute: takeoverStep(this.#parts, node, isRunning) })
+    await this.#wait<boolean>(id, { kind: 'internal', compute: takeoverStep(this.#parts, node, isRunning) })
   }
 
   /** Ends a session whose time is over; nothing happens if it is not. */
@@ -202,9 +221,11 @@ export class SessionHost implements SessionService {
   /** Refuses new work and resolves once all mailboxes are empty, or after `deadlineMs`. @returns what was left over */
   async drain(deadlineMs: number): Promise<number> {
     this.#isDraining = true
+    this.#postman.stop()
     const { clock } = this.#parts
     const deadline = clock.now() + deadlineMs
-    while (this.#mailboxes.size > 0 && clock.now() < deadline) await sleep(clock, DRAIN_POLL_MS)
+    const isBusy = (): boolean => this.#mailboxes.size > 0 || !this.#postman.isIdle
+    while (isBusy() && clock.now() < deadline) await sleep(clock, DRAIN_POLL_MS)
     await this.#invocations.handOver()
     return this.#mailboxes.size
   }
@@ -241,6 +262,12 @@ export class SessionHost implements SessionService {
     const kernel = registry.kernelOf(record)
     const wanted = kernel.promisesOf(live).filter(({ key }) => mine.has(key))
     this.#invocations.sync(id, wanted, kernel.definition.actors)
+  }
+
+  async #take(id: SessionId, order: MailOrder): Promise<Delivery> {
+    const turn = mailTurn(this.#parts, order)
+    const isThere = await this.#wait<boolean>(id, { kind: 'internal', compute: turn.compute })
+    return isThere ? turn.delivery() : { reason: 'not_found', message: `there is no session "${id}"` }
   }
 
   #admit(): void {
@@ -284,8 +311,7 @@ export class SessionHost implements SessionService {
       if (first?.kind === 'create') await takeCreateTurn(this.#parts, id, first)
       else if (first?.kind === 'delete') await takeDeleteTurn(this.#parts, id, first)
       else if (first?.kind === 'internal') {
-        await takeInternalTurn(this.#parts, id, first.compute)
-        first.resolve(undefined)
+        first.resolve(await takeInternalTurn(this.#parts, id, first.compute))
       } else
         await takeUpdateTurn(
           this.#parts,

@@ -3,7 +3,14 @@ import type { Plan } from '../../actors/plan.ts'
 import type { HostParts } from './host-parts.ts'
 
 /** @returns bytes that a record with this plan takes. @throws TroupeError `too_large` */
-export function checkSize({ limits }: HostParts, { state, internals }: Plan): number {
+export function checkSize({ limits }: HostParts, { state, internals, mail }: Plan): number {
+  let sent = 0
+  for (const { event } of mail) sent += event.length
+  if (sent > limits.maxEventBytes)
+    throw new TroupeError(
+      'too_large',
+      `a transition would send ${sent} bytes to other sessions, the limit is ${limits.maxEventBytes}`,
+    )
   const size = state.length + internals.length
   if (size <= limits.maxSessionBytes) return size
   throw new TroupeError(

@@ -29,7 +29,7 @@ describe('CM1 a commit is all or nothing', () => {
     const k = key('creation-key')
     const entry = a.creation(id, {
       keys: [k],
-      transitions: [{ kind: 'created', audit: '{"input":1}', state: stateOf(0), key: k }],
+      transitions: [{ kind: 'created', audit: '{"input":1}', state: stateOf(0), key: k, mail: [] }],
       internals: '{"historyValue":{}}',
       emitted: [{ transition: 0, event: '{"type":"hello"}' }],
       ttlMs: 100_000,

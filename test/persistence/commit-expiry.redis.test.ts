@@ -24,7 +24,7 @@ const SHORT = { ttlMs: 40, doneTtlMs: 40 }
 const LONGER = { ttlMs: 400, doneTtlMs: 400 }
 
 async function dueIds(id: SessionId): Promise<SessionId[]> {
-  return (await b.store.due(partitionOf(id), 0, 10)).map((due) => due.id)
+  return (await b.store.look(partitionOf(id), 0, 10)).due.map((due) => due.id)
 }
 
 describe('a session past its time', () => {
@@ -219,7 +219,8 @@ describe('the sweep of a host', () => {
     const sweep = new Clockwork({
       store: q.store,
       expire: (id) => q.host.expire(id),
-      fire: (id) => q.host.fire(id),
+      fire: (id, downtime) => q.host.fire(id, downtime),
+      deliver: (partition) => q.host.deliver(partition),
       takeOver: (id, node) => q.host.takeOver(id, node),
       clock,
       log: q.log,

@@ -19,7 +19,13 @@ export function stateOf(n: number): string {
 }
 
 export function transition(n: number, key: CommandKey | null = null): CommittedTransition {
-  return { kind: 'event', audit: JSON.stringify({ event: { type: 'ADD', n } }), state: stateOf(n), key }
+  return {
+    kind: 'event',
+    audit: JSON.stringify({ event: { type: 'ADD', n } }),
+    state: stateOf(n),
+    key,
+    mail: [],
+  }
 }
 
 export function key(digest: string, fingerprint = 'f1'): CommandKey {

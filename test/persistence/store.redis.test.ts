@@ -64,7 +64,7 @@ describe('calls', () => {
     const state = JSON.stringify({ context: 'a\nb\u0000\u2028"\\\ud800 ünï 🎉 %s %d', ' 1 2 3': '\r\n' })
     await writer.write(
       writer.creation(id, {
-        transitions: [{ kind: 'created', audit: state, state, key: null }],
+        transitions: [{ kind: 'created', audit: state, state, key: null, mail: [] }],
         internals: state,
       }),
     )

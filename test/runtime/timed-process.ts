@@ -17,7 +17,8 @@ export async function timedProcess(
   const clockwork = new Clockwork({
     store,
     expire: (id) => host.expire(id),
-    fire: (id) => host.fire(id),
+    fire: (id, downtime) => host.fire(id, downtime),
+    deliver: (partition) => host.deliver(partition),
     takeOver: (id, node) => host.takeOver(id, node),
     clock: systemClock,
     log,

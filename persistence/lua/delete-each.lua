@@ -1,8 +1,8 @@
 --[[
-  Deletes exactly these entries of an outbox: each one only if it still holds the commit that was read from it.
+  Deletes exactly these entries of an outbox or of mail: each one only if it still holds the commit that was read from it.
   Dearer than delete-outbox.lua, and right whatever happened to the stream.
 
-  KEYS[1]  outbox (stream)
+  KEYS[1]  stream
   ARGV     pairs: entry id, commit id ('' where the entry has none); fastest in the order of the stream
 
   Result   number of entries deleted
@@ -10,7 +10,7 @@
 local count = #ARGV / 2
 local commits = {}
 
--- The commit id is the fourth word of field `h`, see persistence/audit/entry.ts.
+-- The commit id is the fourth word of field `h`, see persistence/audit/entry.ts and persistence/mail-entry.ts.
 local function note(entries)
   for _, entry in ipairs(entries) do
     local fields = entry[2]

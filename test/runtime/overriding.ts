@@ -1,0 +1,18 @@
+import type { SessionStore } from '../../actors/ports.ts'
+
+/** The store with some of its members replaced. */
+export function overriding(store: SessionStore, members: Partial<SessionStore>): SessionStore {
+  return {
+    node: store.node,
+    execute: (entries) => store.execute(entries),
+    read: (id) => store.read(id),
+    positions: (ids) => store.positions(ids),
+    broadcast: (id, message) => store.broadcast(id, message),
+    look: (partition, horizonMs, limit) => store.look(partition, horizonMs, limit),
+    mail: (partition, afterId, limit) => store.mail(partition, afterId, limit),
+    deleteMail: (partition, entries) => store.deleteMail(partition, entries),
+    renew: (partition, ids, leaseMs) => store.renew(partition, ids, leaseMs),
+    now: () => store.now(),
+    ...members,
+  }
+}
