@@ -85,7 +85,8 @@ export const errorKinds = {
     http: 422,
     retryable: false,
     log: 'debug',
-    meaning: 'Event types `*`, `xstate.…` and `@xstate.…` belong to the machine itself.',
+    meaning:
+      'Event types `*`, `xstate.…`, `@xstate.…` and `troupe.…` belong to the machine itself and to the runtime.',
   },
   session_ended: {
     rpc: -32006,

@@ -1,0 +1,99 @@
+/** The order in which events between sessions are delivered, on a stream that is an array. */
+import { expect, it } from 'vitest'
+import type { MailEntry } from '../../actors/mail.ts'
+import { TroupeError } from '../../actors/errors.ts'
+import { Postman } from '../../runtime/host/postman.ts'
+import type { PostmanOptions } from '../../runtime/host/postman.ts'
+import { sid, until } from '../support/hosts.ts'
+import { KeptLog } from '../transport/support/parts.ts'
+
+function entry(n: number, to: string): MailEntry {
+  return {
+    entryId: `${n}-0`,
+    from: sid('from'),
+    to: sid(to),
+    epoch: '1',
+    version: n,
+    index: 0,
+    hops: 1,
+    commitId: `c-${n}`,
+    event: JSON.stringify({ type: 'N', n }),
+  }
+}
+
+/** A stream, and who refuses what is delivered. */
+class Post {
+  entries: MailEntry[]
+  readonly taken: string[] = []
+  refusing = new Set<string>()
+  nowMs = 0
+  readonly postman: Postman
+
+  constructor(entries: MailEntry[]) {
+    this.entries = entries
+    const options: PostmanOptions = {
+      store: {
+        mail: async (_, after, limit) =>
+          this.entries.filter(({ version }) => after === '' || version > parseInt(after, 10)).slice(0, limit),
+        deleteMail: async (_, gone) => {
+          this.entries = this.entries.filter((each) => !gone.includes(each))
+        },
+      },
+      clock: { now: () => this.nowMs, setTimeout: () => ({ cancel: () => undefined }) },
+      log: new KeptLog(),
+      take: async (id, { mail }) => {
+        const name = `${id} ${(mail.event as unknown as { n: number }).n}`
+        if (this.refusing.has(name)) throw new TroupeError('contention', 'not now')
+        this.taken.push(name)
+        return 'taken'
+      },
+    }
+    this.postman = new Postman(options)
+  }
+
+  async round(begin: (postman: Postman) => void): Promise<void> {
+    begin(this.postman)
+    await until(() => this.postman.isIdle)
+  }
+}
+
+it('TM6 what comes behind an event that could not be delivered waits for it, and holds up no other receiver', async () => {
+  const post = new Post([entry(1, 'a'), entry(2, 'b'), entry(3, 'a'), entry(4, 'b')])
+  post.refusing.add('a 1')
+  await post.round((postman) => postman.notify(0))
+  expect(post.taken).toEqual(['b 2', 'b 4'])
+  post.refusing.clear()
+  await post.round((postman) => postman.notify(0))
+  expect(post.taken).toEqual(['b 2', 'b 4', 'a 1', 'a 3'])
+  expect(post.entries).toEqual([])
+})
+
+it('TM6 reads on behind what cannot be delivered, page by page', async () => {
+  const post = new Post(Array.from({ length: 700 }, (_, n) => entry(n + 1, n < 600 ? 'a' : 'b')))
+  post.refusing.add('a 1')
+  await post.round((postman) => postman.notify(0))
+  expect(post.taken).toHaveLength(100)
+  expect(post.entries).toHaveLength(600)
+})
+
+it('the sweep leaves a partition alone for a while whose mail cannot be delivered; a new event does not wait', async () => {
+  const post = new Post([entry(1, 'a')])
+  post.refusing.add('a 1')
+  await post.round((postman) => postman.notify(0))
+  post.refusing.clear()
+  await post.round((postman) => postman.sweep(0))
+  expect(post.taken).toEqual([])
+  post.nowMs = 10_000
+  await post.round((postman) => postman.sweep(0))
+  expect(post.taken).toEqual(['a 1'])
+  post.entries.push(entry(2, 'a'))
+  await post.round((postman) => postman.notify(0))
+  expect(post.taken).toEqual(['a 1', 'a 2'])
+})
+
+it('a postman that was stopped begins nothing', async () => {
+  const post = new Post([entry(1, 'a')])
+  post.postman.stop()
+  await post.round((postman) => postman.notify(0))
+  expect(post.taken).toEqual([])
+})
