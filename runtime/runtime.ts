@@ -127,6 +127,7 @@ export class Runtime {
       maxEventBytes: options.maxEventBytes,
       onCommitted: (id) => this.#wakeup.notify(partitionOf(id)),
       onTimers: (record) => this.#clockwork.arm(record),
+      onUnknown: (partition) => this.#clockwork.yield(partition),
     })
     this.#clockwork = new Clockwork({
       store: this.#store,

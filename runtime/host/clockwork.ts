@@ -21,8 +21,10 @@ const MAX_AT_ONCE = 1000
 const BLIND_MS = 5000
 /** An error may be passing; the sweep comes again anyway. */
 const RETRY_MS = 1000
-/** No process knows the session's definition: that takes a deployment to change. */
+/** This process does not know the session's definition: that takes a deployment to change. */
 const UNKNOWN_MS = 60_000
+/** For so long it leaves the partition to others, who may know it: longer than the lease by which it looks after it. */
+const YIELD_MS = 3 * ROUND_MS
 
 export interface ClockworkOptions {
   readonly store: SessionStore
@@ -52,6 +54,8 @@ export class Clockwork {
     atMs: -Infinity,
     downtime: null as Downtime | null,
   }))
+  /** Until when partitions are left to others, by the process' own clock. */
+  readonly #yielded = new Map<number, number>()
   #partition = Math.floor(Math.random() * PARTITIONS)
   /** Partitions of the first round, which goes without pauses: no timer fires before. */
   #firstRound = PARTITIONS
@@ -71,6 +75,11 @@ export class Clockwork {
     this.#sweeping?.cancel()
     for (const { cancel } of this.#timers.values()) cancel()
     this.#timers.clear()
+  }
+
+  /** Leaves a partition to others for a while: it has something for a definition that this process does not know. */
+  yield(partition: number): void {
+    this.#yielded.set(partition, this.#options.clock.now() + YIELD_MS)
   }
 
   /** Remembers the record's next timer, if it is due within the horizon. */
@@ -102,8 +111,9 @@ export class Clockwork {
     try {
       await fire(id, downtime)
     } catch (error) {
-      const waitMs =
-        error instanceof TroupeError && error.code === 'unknown_machine_version' ? UNKNOWN_MS : RETRY_MS
+      const isUnknown = isUnknownVersion(error)
+      if (isUnknown) this.yield(partitionOf(id))
+      const waitMs = isUnknown ? UNKNOWN_MS : RETRY_MS
       log.warn({ id, reason: messageOf(error), againInMs: waitMs }, 'a timer could not fire')
       if (this.#isStopped || this.#timers.has(id)) return
       const timer = this.#options.clock.setTimeout(() => void this.#fire(id), waitMs)
@@ -120,6 +130,7 @@ export class Clockwork {
     const { store, deliver, clock, log } = this.#options
     let isFull = false
     try {
+      if ((this.#yielded.get(this.#partition) ?? 0) > clock.now()) return
       const { due, hasMail, downtime } = await store.look(this.#partition, HORIZON_MS, MAX_AT_ONCE)
       this.#looks[this.#partition] = { atMs: clock.now(), downtime }
       if (hasMail) deliver(this.#partition)
@@ -129,11 +140,12 @@ export class Clockwork {
     } catch (error) {
       log.debug({ partition: this.#partition, reason: messageOf(error) }, 'could not sweep')
       isFull = false
+    } finally {
+      // Always on to the next: what cannot be worked off here must not hold up the others.
+      this.#partition = (this.#partition + 1) % PARTITIONS
+      if (this.#firstRound > 0) this.#firstRound--
+      this.#schedule(isFull || this.#firstRound > 0 ? 0 : ROUND_MS / PARTITIONS)
     }
-    // Always on to the next: what cannot be worked off here must not hold up the others.
-    this.#partition = (this.#partition + 1) % PARTITIONS
-    if (this.#firstRound > 0) this.#firstRound--
-    this.#schedule(isFull || this.#firstRound > 0 ? 0 : ROUND_MS / PARTITIONS)
   }
 
   /** Resolves when it is done, or remembered; one that fails is for a later look. */
@@ -149,7 +161,12 @@ export class Clockwork {
         else this.#remember(id, dueMs)
       } else if (isDue) await (kind === 'lease' ? takeOver(id, due.node) : expire(id))
     } catch (error) {
+      if (isUnknownVersion(error)) this.yield(partitionOf(id))
       log.warn({ id, kind, reason: messageOf(error) }, 'what is due could not be done; it is tried again')
     }
   }
+}
+
+function isUnknownVersion(error: unknown): boolean {
+  return error instanceof TroupeError && error.code === 'unknown_machine_version'
 }

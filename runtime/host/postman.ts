@@ -29,6 +29,8 @@ export interface PostmanOptions {
   readonly log: Logger
   /** Lets a session take an event. @throws TroupeError, StoreFailure if it could not be tried: it stays where it is */
   readonly take: (id: SessionId, order: MailOrder) => Promise<Delivery>
+  /** There is mail in the partition for a definition that this process does not know. */
+  readonly onUnknown: (partition: number) => void
 }
 
 interface Round {
@@ -107,7 +109,7 @@ export class Postman {
       // Receivers at once, what is for one of them in order.
       await Promise.all(
         [...byReceiver(entries)].map(async ([, letters]) => {
-          const delivered = await this.#deliverInOrder(letters, untilMs, stuck)
+          const delivered = await this.#deliverInOrder(partition, letters, untilMs, stuck)
           if (delivered.length === 0) return
           await store.deleteMail(partition, delivered)
           for (const entry of delivered) this.#settle(entry)
@@ -118,11 +120,12 @@ export class Postman {
   }
 
   async #deliverInOrder(
+    partition: number,
     letters: readonly MailEntry[],
     untilMs: number,
     stuck: Set<string>,
   ): Promise<MailEntry[]> {
-    const { log } = this.#options
+    const { log, onUnknown } = this.#options
     const delivered: MailEntry[] = []
     for (const entry of letters) {
       const pair = `${entry.from} ${entry.to}`
@@ -132,6 +135,7 @@ export class Postman {
         delivered.push(entry)
       } catch (error) {
         stuck.add(pair)
+        if (error instanceof TroupeError && error.code === 'unknown_machine_version') onUnknown(partition)
         const isPassing = !(error instanceof TroupeError) || error.retryable
         const { from, to } = entry
         log[isPassing ? 'debug' : 'warn'](

@@ -53,6 +53,8 @@ export interface SessionHostOptions extends HostLimits {
   readonly sessionTtlMs: number | null
   /** Called after each commit, with the session it wrote; must return at once. */
   readonly onCommitted: (id: SessionId) => void
+  /** A partition has something for a definition that this process does not know. */
+  readonly onUnknown: (partition: number) => void
   /** Called after a commit that left timers armed; must return at once. */
   readonly onTimers: (record: SessionRecord) => void
 }
@@ -99,6 +101,7 @@ export class SessionHost implements SessionService {
       clock,
       log,
       take: (id, order) => this.#take(id, order),
+      onUnknown: options.onUnknown,
     })
   }
 

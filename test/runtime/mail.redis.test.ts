@@ -259,6 +259,23 @@ describe('an event from one session to another', () => {
     expect((await contextOf(from)).returned).toEqual([])
   })
 
+  it('TM6 is delivered by a process that knows its receiver, if the one that looks after the partition does not', async () => {
+    const apart = new TestCluster()
+    const ignorant = await timedProcess(apart, [])
+    await sleepMs(1500)
+    const knowing = await timedProcess(apart, definitions)
+    const dying = await apart.process({ definitions, wrap: (store) => overriding(store, { mail: dead }) })
+    try {
+      const { record } = await dying.host.create({ machine: 'box', id: 'box' }, NOBODY)
+      await dying.host.update({ id: record.id, event: { type: 'SEND', to: 'box', n: 1 } }, NOBODY)
+      await until(async () => (await knowing.store.read(record.id))?.version === 3, 15_000)
+    } finally {
+      ignorant.stop()
+      knowing.stop()
+      await apart.close()
+    }
+  })
+
   it('can be sent to oneself', async () => {
     const from = await created(p.host)
     await p.host.update({ id: from, event: { type: 'SEND', to: from, n: 5 } }, NOBODY)

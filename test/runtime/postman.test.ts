@@ -41,6 +41,7 @@ class Post {
       },
       clock: { now: () => this.nowMs, setTimeout: () => ({ cancel: () => undefined }) },
       log: new KeptLog(),
+      onUnknown: () => undefined,
       take: async (id, { mail }) => {
         const name = `${id} ${(mail.event as unknown as { n: number }).n}`
         if (this.refusing.has(name)) throw new TroupeError('contention', 'not now')

@@ -11,8 +11,12 @@ export async function timedProcess(
   cluster: TestCluster,
   definitions: ProcessOptions['definitions'] = [],
 ): Promise<TimedProcess> {
-  const armed: { arm: Clockwork['arm'] } = { arm: () => undefined }
-  const process = await cluster.process({ definitions, onTimers: (record) => armed.arm(record) })
+  const later: { clockwork: Clockwork | null } = { clockwork: null }
+  const process = await cluster.process({
+    definitions,
+    onTimers: (record) => later.clockwork?.arm(record),
+    onUnknown: (partition) => later.clockwork?.yield(partition),
+  })
   const { store, host, log } = process
   const clockwork = new Clockwork({
     store,
@@ -23,7 +27,7 @@ export async function timedProcess(
     clock: systemClock,
     log,
   })
-  armed.arm = (record) => clockwork.arm(record)
+  later.clockwork = clockwork
   clockwork.start()
   return { ...process, stop: () => clockwork.stop() }
 }

@@ -63,6 +63,7 @@ export interface ProcessOptions extends StoreOptions {
   readonly maxSessionBytes?: number
   readonly maxEventBytes?: number
   readonly onTimers?: (record: SessionRecord) => void
+  readonly onUnknown?: (partition: number) => void
 }
 
 export interface TestProcess {
@@ -120,6 +121,7 @@ export class TestCluster {
       maxEventBytes: options.maxEventBytes ?? 100_000,
       onCommitted: (id) => void committed.push(id),
       onTimers: options.onTimers ?? ((record) => void armed.push(record)),
+      onUnknown: options.onUnknown ?? (() => undefined),
     })
     return { node: store.node, store, host, log, published, committed, armed }
   }
