@@ -27,7 +27,8 @@ export function validate<T>(
   }
   if (result.issues === undefined) return result.value
   const issues = result.issues.map((issue) => ({
-    path: (issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)),
+    // Not by its own `map`: ArkType's paths are arrays of a class of their own, and an empty one would become ['0'].
+    path: Array.from(issue.path ?? [], (part) => String(typeof part === 'object' ? part.key : part)),
     message: issue.message,
   }))
   const sentence = issues.map(({ path, message }) => `${[what, ...path].join('.')}: ${message}`).join('; ')
