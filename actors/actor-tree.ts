@@ -63,6 +63,8 @@ export class ActorTree implements Stepper {
     const root = createActor(this.#logic, { ...options, logger: this.#log }) as unknown as AnyActorRef
     // Without a listener XState throws an error of the machine at the process.
     root.subscribe({ error: () => undefined })
+    // Whoever gets hold of it outside of a step must not end it: it would take no more events, and nobody would notice.
+    root.stop = () => root
     return root
   }
 

@@ -11,11 +11,33 @@ export function runEffects(effects: readonly Effect[], record: SessionRecord, lo
       log.error({ id, machine, version, action: action.type, reason: messageOf(error) }, 'an action failed')
     }
     try {
+      const info = { ...action.info, self: withoutSending(action.info.self, failed) }
       // XState ignores what an action returns; a promise that is rejected later must not end the process.
-      const result: unknown = action.exec?.(action.info, action.params)
+      const result: unknown = action.exec?.(info, action.params)
       if (result instanceof Promise) result.catch(failed)
     } catch (error) {
       failed(error)
     }
   }
+}
+
+type Self = Effect['action']['info']['self']
+
+const INSTEAD =
+  'does nothing in an action, which runs after the commit: use raise, sendTo or enqueueActions in the machine, or updateSession of the runtime'
+
+/**
+ * An actor as its actions get it: the step is over, so nothing would store what an event did to it. It tells, and does not
+ * throw: an action may call it much later, when nobody would catch that.
+ */
+function withoutSending(self: Self, failed: (error: unknown) => void): Self {
+  const refused = (call: string) => () => {
+    failed(new Error(`${call} ${INSTEAD}`))
+    return outside
+  }
+  const outside = Object.create(self, {
+    send: { value: refused('self.send()') },
+    stop: { value: refused('self.stop()') },
+  }) as Self
+  return outside
 }
