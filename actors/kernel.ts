@@ -12,6 +12,8 @@ import type { SessionDefinition } from './define-session.ts'
 import { TroupeError, messageOf } from './errors.ts'
 import { isTaken, mailOf, MAX_MAIL, withTaken } from './mail.ts'
 import type { IncomingMail, OutgoingMail, Taken } from './mail.ts'
+import { nextPending, nothingPending, NOTHING_PENDING } from './pending.ts'
+import type { Pending } from './pending.ts'
 import { PlainMachine } from './plain-machine.ts'
 import type { Effect, Live, Plan, Run, Timer } from './plan.ts'
 import type { Principal } from './ports.ts'
@@ -20,8 +22,7 @@ import { encodeView } from './view.ts'
 import type { SessionRecord } from './session.ts'
 import type { Outcome, Persisted, PromiseActor, Stepper } from './stepper.ts'
 import { findUnstorable, hasUnstorableCharacter } from './storable.ts'
-import { nextRuns } from './runs.ts'
-import { nextTimers, outOfReach } from './timers.ts'
+import { outOfReach } from './timers.ts'
 import { validate } from './validate.ts'
 
 /** Configurations whose tags and accepted events are remembered. */
@@ -36,11 +37,6 @@ interface Step {
   readonly hops: number
 }
 
-/** What a record holds besides what XState does. */
-type Pending = Pick<Live, 'timers' | 'runs' | 'nextKey' | 'taken'>
-
-const NOTHING_TAKEN: Taken = {}
-const NOTHING_PENDING: Pending = { timers: [], runs: [], nextKey: 1, taken: NOTHING_TAKEN }
 const NO_MAIL: readonly OutgoingMail[] = []
 
 /** JSON of a record's third line. */
@@ -211,7 +207,7 @@ export class Kernel {
         timers: timers ?? [],
         runs: runs ?? [],
         nextKey: nextKey ?? NOTHING_PENDING.nextKey,
-        taken: taken ?? NOTHING_TAKEN,
+        taken: taken ?? NOTHING_PENDING.taken,
       }
     } catch (cause) {
       throw this.#fault(`restoring session ${record.id} at version ${record.version}`, cause)
@@ -393,20 +389,6 @@ export class Kernel {
       { cause },
     )
   }
-}
-
-function nextPending(before: Pending, outcome: Outcome): Pending {
-  const { timers, runs, nextKey, taken } = before
-  // Most machines have neither.
-  if (timers.length + runs.length + outcome.requests.length + outcome.made.length === 0)
-    return nextKey === NOTHING_PENDING.nextKey ? nothingPending(before) : { timers, runs, nextKey, taken }
-  const timed = nextTimers(before, outcome)
-  return { ...timed, ...nextRuns({ runs: before.runs, nextKey: timed.nextKey }, outcome), taken }
-}
-
-/** What remains of a session that has ended: it must not take for new what it has had. */
-function nothingPending({ taken }: Pending): Pending {
-  return taken === NOTHING_TAKEN ? NOTHING_PENDING : { ...NOTHING_PENDING, taken }
 }
 
 function isEmpty(object: object): boolean {

@@ -27,7 +27,7 @@ const UNKNOWN_MS = 60_000
 const YIELD_MS = 3 * ROUND_MS
 
 export interface ClockworkOptions {
-  readonly store: SessionStore
+  readonly store: Pick<SessionStore, 'look' | 'now'>
   readonly expire: (id: SessionId) => Promise<void>
   /** @param downtime the last one of the session's partition */
   readonly fire: (id: SessionId, downtime: Downtime | null) => Promise<void>

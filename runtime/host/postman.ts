@@ -5,7 +5,7 @@
  */
 import { TroupeError, messageOf } from '../../actors/errors.ts'
 import { numberOf, UNDELIVERED } from '../../actors/mail.ts'
-import type { MailEntry, Taken, Undelivered } from '../../actors/mail.ts'
+import type { IncomingMail, MailEntry, Taken, Undelivered } from '../../actors/mail.ts'
 import type { Clock, Logger, SessionStore } from '../../actors/ports.ts'
 import type { SessionId } from '../../actors/session.ts'
 import type { Delivery, MailOrder } from './mail-turn.ts'
@@ -35,6 +35,12 @@ export interface PostmanOptions {
 
 interface Round {
   isWanted: boolean
+}
+
+interface Delivered {
+  readonly entry: MailEntry
+  /** Who has taken it, and as from whom: its receiver, or its sender that got it back; `null`: nobody. */
+  readonly by: { readonly id: SessionId; readonly from: string } | null
 }
 
 interface Settled {
@@ -111,8 +117,11 @@ export class Postman {
         [...byReceiver(entries)].map(async ([, letters]) => {
           const delivered = await this.#deliverInOrder(partition, letters, untilMs, stuck)
           if (delivered.length === 0) return
-          await store.deleteMail(partition, delivered)
-          for (const entry of delivered) this.#settle(entry)
+          await store.deleteMail(
+            partition,
+            delivered.map(({ entry }) => entry),
+          )
+          for (const { entry, by } of delivered) if (by !== null) this.#settle(by.id, by.from, entry)
         }),
       )
       if (entries.length < PAGE) return stuck.size === 0
@@ -124,15 +133,14 @@ export class Postman {
     letters: readonly MailEntry[],
     untilMs: number,
     stuck: Set<string>,
-  ): Promise<MailEntry[]> {
+  ): Promise<Delivered[]> {
     const { log, onUnknown } = this.#options
-    const delivered: MailEntry[] = []
+    const delivered: Delivered[] = []
     for (const entry of letters) {
       const pair = `${entry.from} ${entry.to}`
       if (stuck.has(pair)) continue
       try {
-        await this.#deliver(entry, untilMs)
-        delivered.push(entry)
+        delivered.push({ entry, by: await this.#deliver(entry, untilMs) })
       } catch (error) {
         stuck.add(pair)
         if (error instanceof TroupeError && error.code === 'unknown_machine_version') onUnknown(partition)
@@ -147,32 +155,35 @@ export class Postman {
     return delivered
   }
 
-  async #deliver(entry: MailEntry, untilMs: number): Promise<void> {
-    const { take, log } = this.#options
+  async #deliver(entry: MailEntry, untilMs: number): Promise<Delivered['by']> {
     const { from, to, epoch, hops } = entry
     const number = numberOf(entry)
     const event = JSON.parse(entry.event) as Undelivered['event']
-    const mail = { from, number, hops, event }
-    const delivery = await take(to, { mail, settled: this.#settledFor(to), untilMs, since: null })
-    if (delivery === 'taken') return
-    const report: Undelivered = { type: UNDELIVERED, to, event, ...delivery }
-    const answer = { from: `!${to}`, number, hops, event: report }
-    const settled = this.#settledFor(from)
-    const heard = await take(from, { mail: answer, settled, untilMs, since: epoch })
-    if (heard !== 'taken')
-      log.warn({ from, to, event: event.type, ...delivery }, 'an event reached nobody, nor did its return')
+    const delivery = await this.#take(to, { from, number, hops, event }, untilMs, null)
+    if (delivery === 'taken') return { id: to, from }
+    const back = { from: `!${to}`, number, hops, event: { type: UNDELIVERED, to, event, ...delivery } }
+    if ((await this.#take(from, back, untilMs, epoch)) === 'taken') return { id: from, from: back.from }
+    this.#options.log.warn(
+      { from, to, event: event.type, ...delivery },
+      'an event reached nobody, nor did its return',
+    )
+    return null
   }
 
-  /** Its entry is gone: its receiver, or its sender if it came back, need not remember it any more. */
-  #settle(entry: MailEntry): void {
-    const number = numberOf(entry)
-    this.#noteSettled(entry.to, entry.from, number)
-    this.#noteSettled(entry.from, `!${entry.to}`, number)
+  async #take(id: SessionId, mail: IncomingMail, untilMs: number, since: string | null): Promise<Delivery> {
+    const settled = this.#settledFor(id)
+    const delivery = await this.#options.take(id, { mail, settled, untilMs, since })
+    const known = this.#settled.get(id)
+    for (const [from, number] of Object.entries(settled))
+      if (known?.get(from)?.number === number) known.delete(from)
+    if (known?.size === 0) this.#settled.delete(id)
+    return delivery
   }
 
-  #noteSettled(id: SessionId, from: string, number: string): void {
+  /** The entry is gone: who has taken it need not remember it for long. */
+  #settle(id: SessionId, from: string, entry: MailEntry): void {
     const known = this.#settled.get(id) ?? new Map<string, Settled>()
-    known.set(from, { number, atMs: this.#options.clock.now() })
+    known.set(from, { number: numberOf(entry), atMs: this.#options.clock.now() })
     this.#settled.delete(id)
     this.#settled.set(id, known)
     if (this.#settled.size <= MAX_SETTLED) return
@@ -186,13 +197,8 @@ export class Postman {
     const known = this.#settled.get(id)
     if (known === undefined) return NONE_SETTLED
     const longAgoMs = this.#options.clock.now() - REMEMBERED_MS
-    const settled: Record<string, string> = {}
-    for (const [from, { number, atMs }] of known) {
-      if (atMs > longAgoMs) continue
-      settled[from] = number
-      known.delete(from)
-    }
-    return settled
+    const old = [...known].filter(([, { atMs }]) => atMs <= longAgoMs)
+    return Object.fromEntries(old.map(([from, { number }]) => [from, number]))
   }
 }
 

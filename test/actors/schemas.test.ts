@@ -10,9 +10,9 @@ import { assign, emit, setup } from 'xstate'
 import { z } from 'zod'
 import { defineSession } from '../../actors/define-session.ts'
 import type { SessionDefinition } from '../../actors/define-session.ts'
-import { TroupeError } from '../../actors/errors.ts'
 import { Registry } from '../../actors/registry.ts'
 import { Driven } from './driven.ts'
+import { faultOf } from './fault-of.ts'
 
 type Schema = StandardSchemaV1<unknown, unknown>
 
@@ -135,15 +135,6 @@ const machine = typed.createMachine({
     end: { type: 'final' },
   },
 })
-
-function faultOf(act: () => unknown): TroupeError {
-  try {
-    act()
-  } catch (error) {
-    if (error instanceof TroupeError) return error
-  }
-  return expect.unreachable('no TroupeError')
-}
 
 const START = { limits: { start: 1 } }
 const add = (count: unknown): object => ({ item: { sku: 'a', count } })

@@ -1,23 +1,14 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { TroupeError } from '../../actors/errors.ts'
 import { validate } from '../../actors/validate.ts'
+import { faultOf } from './fault-of.ts'
 
 /** A Standard Schema of no library. */
 function schemaOf<T>(
   check: (value: unknown) => StandardSchemaV1.Result<T> | Promise<StandardSchemaV1.Result<T>>,
 ): StandardSchemaV1<unknown, T> {
   return { '~standard': { version: 1, vendor: 'by-hand', validate: check } }
-}
-
-function faultOf(act: () => unknown): TroupeError {
-  try {
-    act()
-  } catch (error) {
-    if (error instanceof TroupeError) return error
-  }
-  return expect.unreachable('no TroupeError')
 }
 
 describe('checking a value with a schema', () => {

@@ -47,14 +47,13 @@ function dueOf({ timers }: SessionRecord): number {
   return dueTimes(timers)[0]?.dueMs ?? 0
 }
 
-/** A session whose timer came due while nobody ran, 100 ms after the last process had stopped. */
-async function overdue(machine: string): Promise<{ record: SessionRecord; toMs: number }> {
+/** A session whose timer came due between these times of a downtime, in ms after its own. */
+async function overdue(machine: string, fromMs: number, toMs: number): Promise<SessionRecord> {
   const { record } = await idle.host.create({ machine, ttlMs: 60_000 }, NOBODY)
   await sleepMs(DELAY_MS + 100)
   const home = cluster.keys.home(partitionOf(record.id))
-  const toMs = dueOf(record) + 50
-  await cluster.redis.hset(home, 'downtime', `${dueOf(record) - 100} ${toMs}`)
-  return { record, toMs }
+  await cluster.redis.hset(home, 'downtime', `${dueOf(record) + fromMs} ${dueOf(record) + toMs}`)
+  return record
 }
 
 describe('TM1 a timer that came due while no process ran', () => {
@@ -62,7 +61,7 @@ describe('TM1 a timer that came due while no process ran', () => {
     ['egg-remaining', 100],
     ['egg-restart', DELAY_MS],
   ])('%s waits again, and once only', async (machine, waitMs) => {
-    const { record } = await overdue(machine)
+    const record = await overdue(machine, -100, 50)
     const process = await timedProcess(cluster, definitions)
     try {
       await until(async () => (await read(record)).version === 2)
@@ -78,21 +77,12 @@ describe('TM1 a timer that came due while no process ran', () => {
     }
   })
 
-  it('egg-deadline fires at once', async () => {
-    const { record } = await overdue('egg-deadline')
-    const process = await timedProcess(cluster, definitions)
-    try {
-      await until(async () => valueOf(await read(record)) === 'done')
-      expect((await read(record)).version).toBe(2)
-    } finally {
-      process.stop()
-    }
-  })
-
-  it('egg-restart fires on time if it came due before the downtime, or after it', async () => {
-    const { record } = await idle.host.create({ machine: 'egg-restart', ttlMs: 60_000 }, NOBODY)
-    const home = cluster.keys.home(partitionOf(record.id))
-    await cluster.redis.hset(home, 'downtime', `${dueOf(record) - 30_000} ${dueOf(record) - 1}`)
+  it.each([
+    ['egg-deadline', 'in the downtime', -100, 50],
+    ['egg-restart', 'before the downtime', 1, 50],
+    ['egg-restart', 'after the downtime', -30_000, -1],
+  ])('%s that came due %s fires at once', async (machine, _when, fromMs, toMs) => {
+    const record = await overdue(machine, fromMs, toMs)
     const process = await timedProcess(cluster, definitions)
     try {
       await until(async () => valueOf(await read(record)) === 'done')

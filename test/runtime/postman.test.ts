@@ -25,6 +25,9 @@ function entry(n: number, to: string): MailEntry {
 class Post {
   entries: MailEntry[]
   readonly taken: string[] = []
+  /** What receivers were told that they may forget, by their ids. */
+  readonly forgotten: Record<string, object> = {}
+  missing = new Set<string>()
   refusing = new Set<string>()
   nowMs = 0
   readonly postman: Postman
@@ -42,7 +45,9 @@ class Post {
       clock: { now: () => this.nowMs, setTimeout: () => ({ cancel: () => undefined }) },
       log: new KeptLog(),
       onUnknown: () => undefined,
-      take: async (id, { mail }) => {
+      take: async (id, { mail, settled }) => {
+        this.forgotten[id] = settled
+        if (this.missing.has(id)) return { reason: 'not_found', message: 'it is not there' }
         const name = `${id} ${(mail.event as unknown as { n: number }).n}`
         if (this.refusing.has(name)) throw new TroupeError('contention', 'not now')
         this.taken.push(name)
@@ -97,4 +102,18 @@ it('a postman that was stopped begins nothing', async () => {
   post.postman.stop()
   await post.round((postman) => postman.notify(0))
   expect(post.taken).toEqual([])
+})
+
+it('a receiver is told what it may forget, and a sender only what came back to it', async () => {
+  const post = new Post([entry(1, 'a'), entry(2, 'nobody')])
+  post.missing.add('nobody')
+  await post.round((postman) => postman.notify(0))
+  post.entries = [entry(3, 'a'), entry(4, 'nobody')]
+  await post.round((postman) => postman.notify(0))
+  expect(post.forgotten).toEqual({ a: {}, nobody: {}, from: {} })
+  post.nowMs = 60_000
+  post.entries = [entry(5, 'a'), entry(6, 'nobody')]
+  await post.round((postman) => postman.notify(0))
+  expect(post.forgotten['a']).toEqual({ from: '1:3:0' })
+  expect(post.forgotten['from']).toEqual({ '!nobody': '1:4:0' })
 })
