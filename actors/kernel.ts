@@ -89,7 +89,7 @@ export class Kernel {
     if (isReservedEvent(event.type)) {
       throw new TroupeError(
         'event_reserved',
-        `event type ${JSON.stringify(event.type)} is reserved for the machine itself`,
+        `event type ${JSON.stringify(event.type)} is reserved for the machine itself and the runtime`,
       )
     }
     const { events } = this.definition
