@@ -12,6 +12,7 @@ export interface Timer {
   readonly key: number
   /** Whose it is: it is cancelled when this actor stops. */
   readonly source: ActorPath
+  /** Whom its event is for: it is cancelled too when that one stops. */
   readonly target: ActorPath
   /** What `cancel` calls it. */
   readonly id: string | null

@@ -16,7 +16,8 @@ type Timers = Pick<Live, 'timers' | 'nextKey'>
 /** @throws Error if a delay is not a number of milliseconds */
 export function nextTimers(before: Timers, { requests, pathOf, isKept }: Outcome): Timers {
   let { timers, nextKey } = before
-  const kept = timers.filter(({ source }) => isKept(source))
+  // Another actor under the id of one that has stopped is not the one that was meant.
+  const kept = timers.filter(({ source, target }) => isKept(source) && isKept(target))
   if (kept.length < timers.length) timers = kept
   // Whose actor stopped within the step is armed first and dropped at its end: a path is known only then.
   for (const { self, action } of requests) {

@@ -304,6 +304,14 @@ describe('a session restored before each step, beside a live actor', () => {
     )
   })
 
+  it('TM3 what was delayed for a child that has stopped does not reach its successor of the same id', () => {
+    const factory = patterns['a child with timers of its own, told and telling'] as Factory
+    const script: Step[] = [{ send: 'B' }, { send: 'D' }, { send: 'A' }, { send: 'A' }, { wait: 30 }]
+    const stored = runStored(factory, script)
+    expect(stored).toEqual(runLive(factory, script))
+    expect(stored.at(-1)?.said).toEqual(['child on', 'idle', 'child on'])
+  })
+
   it('AU4 machines made at random', () => {
     let machines = 0
     let events = 0
