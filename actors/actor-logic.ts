@@ -3,7 +3,6 @@
  * start, stop and send each other events as XState does it; timers, emitted events and actions are collected; promises are
  * stood in for by their own logic that nobody starts.
  */
-import { createMachine } from 'xstate'
 import type {
   AnyActorLogic,
   AnyActorRef,
@@ -12,8 +11,10 @@ import type {
   EventObject,
   Snapshot,
 } from 'xstate'
+import { rebuildMachine } from './rebuild-machine.ts'
+import type { NodeConfig } from './rebuild-machine.ts'
 import type { Request } from './stepper.ts'
-import { MAX_MESSAGES, MAX_MICROSTEPS } from './stepper.ts'
+import { MAX_MESSAGES } from './stepper.ts'
 
 /** The step under way. Logic is wrapped once for a definition; steps are synchronous, so one stage serves all its sessions. */
 export class Stage {
@@ -76,21 +77,7 @@ export function kindOfLogic(logic: AnyActorLogic): LogicKind {
 
 /** @param isRoot the session's own machine */
 export function wrapMachine(machine: AnyStateMachine, stage: Stage, isRoot: boolean): AnyActorLogic {
-  const inner = createMachine(
-    {
-      ...withInvokes(machine.config, stage),
-      options: { maxIterations: MAX_MICROSTEPS, ...machine.config.options },
-    },
-    {
-      ...machine.implementations,
-      actors: Object.fromEntries(
-        Object.entries(machine.implementations.actors).map(([name, logic]) => [
-          name,
-          wrapLogic(logic as AnyActorLogic, stage),
-        ]),
-      ),
-    },
-  ) as AnyStateMachine
+  const inner = rebuildMachine(machine, { logicOf: (logic) => wrapLogic(logic, stage) })
   return {
     transition(snapshot, event: EventObject, scope) {
       if (!stage.isOpen) return snapshot as Snapshot<unknown>
@@ -201,31 +188,6 @@ function collecting(scope: AnyActorScope, stage: Stage): AnyActorScope {
           scope.actionExecutor({ ...action, exec: collect })
       }
     },
-  }
-}
-
-interface NodeConfig {
-  readonly invoke?: unknown
-  readonly states?: Readonly<Record<string, NodeConfig>> | undefined
-}
-
-/** The configuration with the logic of inline invocations wrapped. */
-function withInvokes<C extends NodeConfig>(config: C, stage: Stage): C {
-  const { invoke, states } = config
-  const wrapOne = (one: { src?: unknown } | undefined) =>
-    typeof one?.src === 'object' ? { ...one, src: wrapLogic(one.src as AnyActorLogic, stage) } : one
-  return {
-    ...config,
-    ...(invoke === undefined
-      ? {}
-      : { invoke: Array.isArray(invoke) ? invoke.map(wrapOne) : wrapOne(invoke as { src?: unknown }) }),
-    ...(states === undefined
-      ? {}
-      : {
-          states: Object.fromEntries(
-            Object.entries(states).map(([key, state]) => [key, withInvokes(state, stage)]),
-          ),
-        }),
   }
 }
 

@@ -1,10 +1,10 @@
 /** A machine without actors: its steps are pure, and nothing but the snapshot is held. */
-import { createMachine } from 'xstate'
 import type { AnyMachineSnapshot, AnyStateMachine, EventObject } from 'xstate'
 import type { ActorPath, Live } from './plan.ts'
+import { rebuildMachine } from './rebuild-machine.ts'
 import { createCollectingScope } from './scope.ts'
 import type { CollectingScope } from './scope.ts'
-import { MAX_MESSAGES, MAX_MICROSTEPS } from './stepper.ts'
+import { MAX_MESSAGES } from './stepper.ts'
 import type { Outcome, Persisted, Request, Stepper } from './stepper.ts'
 
 const ROOT: ActorPath = []
@@ -15,10 +15,7 @@ export class PlainMachine implements Stepper {
   readonly #scope: CollectingScope
 
   constructor(machine: AnyStateMachine, name: string, log: (...parts: unknown[]) => void) {
-    this.#machine = createMachine(
-      { ...machine.config, options: { maxIterations: MAX_MICROSTEPS, ...machine.config.options } },
-      machine.implementations,
-    )
+    this.#machine = rebuildMachine(machine)
     this.#scope = createCollectingScope(name, log)
   }
 
