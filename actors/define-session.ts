@@ -1,6 +1,14 @@
 /** What a developer writes: a named, versioned machine and the policies of its sessions. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import type { AnyStateMachine, ContextFrom, EventFromLogic, InputFrom, SnapshotFrom } from 'xstate'
+import type {
+  AnyStateMachine,
+  ContextFrom,
+  EventFromLogic,
+  InputFrom,
+  MachineContext,
+  SnapshotFrom,
+  StateValue,
+} from 'xstate'
 import type { Principal } from './ports.ts'
 import type { SessionId } from './session.ts'
 
@@ -44,6 +52,45 @@ export interface SessionConfig<M extends AnyStateMachine> {
   readonly overdueTimers?: 'deadline' | 'remaining' | 'restart'
   /** What a principal gets to see instead of the context; must be pure. Default: the context. */
   readonly view?: (snapshot: SnapshotFrom<M>, principal: Principal | null) => unknown
+  /**
+   * Makes the state of a session of an older version one of this version; must be pure. Runs when an event, a timer or a result comes to
+   * the session, once all processes that serve the definition know this version; reads show what it would return. Without it
+   * sessions stay with their version for ever.
+   */
+  readonly migrate?: (stored: StoredSession) => MigratedSession<M>
+}
+
+/** A session of an older version, for `migrate`; all of it is a copy, and may be changed and returned. */
+export interface StoredSession {
+  /** Version of the definition that made it. */
+  readonly version: number
+  readonly value: StateValue
+  readonly context: MachineContext
+  /** Its actors by their ids, invoked and spawned. */
+  readonly children: Record<string, StoredActor>
+}
+
+/** An actor of a stored session; a machine has a value and a context, `fromTransition` a context, a promise neither. */
+export interface StoredActor {
+  /** Key of its logic in `setup({ actors })`, or XState's name of an inline one. */
+  readonly src: string
+  value?: StateValue
+  context?: MachineContext
+  children: Record<string, StoredActor>
+}
+
+/** What `migrate` returns. */
+export interface MigratedSession<M extends AnyStateMachine = AnyStateMachine> {
+  /** A state of the machine, that is not final; completed by initial states where it is not told to the leaves. */
+  readonly value: StateValue
+  readonly context: ContextFrom<M>
+  /** Actors that go on, with the state given here; the others stop. Default: all that the machine still has a place for. */
+  readonly children?: Readonly<Record<string, StoredActor>>
+  /**
+   * Paths of states (`'paying.card'`; `''`: the machine itself) in which the session was before, and whose timers and invocations
+   * are to start where it has none. Those of states that are new to it start by themselves.
+   */
+  readonly starts?: readonly string[]
 }
 
 /** No lifetime and no timer is longer: a hundred years, in ms. */

@@ -12,6 +12,8 @@ import type { SessionDefinition } from './define-session.ts'
 import { TroupeError, messageOf } from './errors.ts'
 import { isTaken, mailOf, MAX_MAIL, withTaken } from './mail.ts'
 import type { IncomingMail, OutgoingMail, Taken } from './mail.ts'
+import { Migration, MIGRATED, migratedFrom } from './migration.ts'
+import type { MigratedEvent } from './migration.ts'
 import { nextPending, nothingPending, NOTHING_PENDING } from './pending.ts'
 import type { Pending } from './pending.ts'
 import { PlainMachine } from './plain-machine.ts'
@@ -19,7 +21,7 @@ import type { Effect, Live, Plan, Run, Timer } from './plan.ts'
 import type { Principal } from './ports.ts'
 import { isReservedEvent } from './reserved.ts'
 import { encodeView } from './view.ts'
-import type { SessionRecord } from './session.ts'
+import type { PublicState, SessionRecord } from './session.ts'
 import type { Outcome, Persisted, PromiseActor, Stepper } from './stepper.ts'
 import { findUnstorable, hasUnstorableCharacter } from './storable.ts'
 import { outOfReach } from './timers.ts'
@@ -31,7 +33,7 @@ const NO_INTERNALS = '{}'
 
 /** What is being computed, for the error if it fails. */
 interface Step {
-  readonly before: AnyMachineSnapshot | null
+  readonly before: { readonly value: unknown } | null
   readonly event: EventObject | null
   /** Length of the chain of events between sessions that led here. */
   readonly hops: number
@@ -49,6 +51,8 @@ const CREATION: Step = { before: null, event: null, hops: 0 }
 
 function describe({ before, event }: Step): string {
   if (event === null) return 'creating a session'
+  if (event.type === MIGRATED)
+    return `migrating a session of version ${(event as MigratedEvent).from} in state ${JSON.stringify(before?.value)}`
   return `handling ${JSON.stringify(event.type)} in state ${JSON.stringify(before?.value)}`
 }
 
@@ -59,10 +63,13 @@ export type Result =
 export class Kernel {
   readonly definition: SessionDefinition
   readonly #stepper: Stepper
+  readonly #log: (...parts: unknown[]) => void
+  #migration: Migration | null = null
   readonly #configurations = new Map<string, string>()
 
   constructor(definition: SessionDefinition, log: (...parts: unknown[]) => void = () => undefined) {
     this.definition = definition
+    this.#log = log
     const { machine, name } = definition
     this.#stepper = hasActors(machine) ? new ActorTree(machine, log) : new PlainMachine(machine, name, log)
   }
@@ -195,22 +202,30 @@ export class Kernel {
   /** The actors of a record. @throws TroupeError `internal` if the machine no longer knows its state */
   restore(record: SessionRecord): Live {
     try {
-      const { timers, runs, nextKey, taken, ...internals } = JSON.parse(record.internals) as Internals
-      const persisted: unknown = {
-        children: {},
-        historyValue: {},
-        ...internals,
-        ...(JSON.parse(record.state) as object),
-      }
-      return {
-        ...this.#stepper.restore(persisted as object),
-        timers: timers ?? [],
-        runs: runs ?? [],
-        nextKey: nextKey ?? NOTHING_PENDING.nextKey,
-        taken: taken ?? NOTHING_PENDING.taken,
-      }
+      const { pending, state, ...internals } = readRecord(record)
+      return { ...this.#stepper.restore({ ...internals, ...state }), ...pending }
     } catch (cause) {
       throw this.#fault(`restoring session ${record.id} at version ${record.version}`, cause)
+    }
+  }
+
+  /**
+   * A session of an older version as one of this version.
+   * @throws TroupeError `internal` if `migrate` throws, or what it returns does not fit the machine
+   */
+  migrate(record: SessionRecord): Plan {
+    const { state, children, historyValue, pending } = readRecord(record)
+    const event = migratedFrom(record)
+    const step = { before: state, event, hops: 0 }
+    try {
+      this.#migration ??= new Migration(this.definition, this.#log)
+      const stored = { event, state, children, historyValue, timers: pending.timers }
+      const { outcome, timers } = this.#migration.run(stored)
+      const plan = this.#write(step, { ...pending, timers }, outcome)
+      // Its actors are those of the migration.
+      return { ...plan, live: this.restore({ ...record, state: plan.state, internals: plan.internals }) }
+    } catch (cause) {
+      throw cause instanceof TroupeError ? cause : this.#fault(step, cause)
     }
   }
 
@@ -389,6 +404,20 @@ export class Kernel {
       { cause },
     )
   }
+}
+
+/** What a record holds of the actors, apart. */
+function readRecord({ state, internals }: SessionRecord) {
+  const {
+    timers = NOTHING_PENDING.timers,
+    runs = NOTHING_PENDING.runs,
+    nextKey = NOTHING_PENDING.nextKey,
+    taken = NOTHING_PENDING.taken,
+    children = {},
+    historyValue = {},
+  } = JSON.parse(internals) as Internals
+  const pending: Pending = { timers, runs, nextKey, taken }
+  return { state: JSON.parse(state) as PublicState, children, historyValue, pending }
 }
 
 function isEmpty(object: object): boolean {

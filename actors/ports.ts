@@ -4,7 +4,7 @@
  */
 import type { FeedMessage } from './feed-message.ts'
 import type { MailEntry, OutgoingMail } from './mail.ts'
-import type { Epoch, EndReason, Position, SessionId, SessionRecord } from './session.ts'
+import type { Epoch, EndReason, Position, PublicState, SessionId, SessionRecord } from './session.ts'
 
 /** Levels of pino's interface that the rooms use. */
 export interface Logger {
@@ -37,7 +37,7 @@ export interface CommandKey {
 
 /** One step of a commit: makes one version, one outbox entry. */
 export interface CommittedTransition {
-  readonly kind: 'created' | 'event' | 'timer' | 'overdue' | 'result' | 'takeover' | 'mail'
+  readonly kind: 'created' | 'event' | 'timer' | 'overdue' | 'result' | 'takeover' | 'mail' | 'migrated'
   /** JSON text for the audit, see docs/spec.md (kind, event, from, principal, node, key). */
   readonly audit: string
   /** JSON text of the public state after it. */
@@ -180,6 +180,9 @@ export interface Look {
   readonly downtime: Downtime | null
 }
 
+/** Versions of the definitions that a process serves, by their names. */
+export type ServedVersions = Readonly<Record<string, readonly number[]>>
+
 export interface SessionStore {
   /** Id of this process among the writers. */
   readonly node: string
@@ -208,6 +211,11 @@ export interface SessionStore {
    * @returns the sessions that it has none on any more. @throws StoreFailure
    */
   renew(partition: number, ids: readonly SessionId[], leaseMs: number): Promise<SessionId[]>
+  /**
+   * Tells the other processes what this one serves; `null`: nothing any more.
+   * @returns what each of the others has told within the last 15 s. @throws StoreFailure
+   */
+  announce(served: ServedVersions | null): Promise<ServedVersions[]>
   /** A lower bound of the store's clock, in ms since 1970. */
   now(): number
 }
@@ -275,6 +283,8 @@ export interface SessionService {
   update(request: UpdateRequest, caller: Caller): Promise<UpdateResult>
   delete(id: SessionId, caller: Caller): Promise<boolean>
   broadcast(id: SessionId, message: unknown, caller: Caller): Promise<void>
-  /** JSON text of the view of a record as this principal may see it. */
+  /** JSON text of the view of a record as this principal may see it. @throws TroupeError */
   encodeView(record: SessionRecord, principal: Principal | null): string
+  /** The public state of a record, as its view shows it. @throws TroupeError */
+  stateOf(record: SessionRecord): PublicState
 }

@@ -18,15 +18,24 @@ const MEMBERS = new Set([
   'output',
   'emitted',
   'view',
+  'migrate',
   'actors',
   'overdueTimers',
   'kind',
 ] satisfies (keyof SessionDefinition)[] as string[])
 const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
 
+/** Which definition a session belongs to. */
+interface DefinitionVersion {
+  readonly machine: string
+  readonly machineVersion: number
+}
+
 export class Registry {
   readonly #versions = new Map<string, Map<number, Kernel>>()
   readonly #newest = new Map<string, Kernel>()
+  /** The newest that can migrate. */
+  readonly #migrating = new Map<string, Kernel>()
   readonly #log: (details: object, message: string) => void
 
   /** @param log receives what machines say with XState's `log` action */
@@ -45,11 +54,19 @@ export class Registry {
     )
     versions.set(version, kernel)
     this.#versions.set(name, versions)
-    if (version >= (this.#newest.get(name)?.definition.version ?? 0)) this.#newest.set(name, kernel)
+    const isNewest = (kernels: Map<string, Kernel>): boolean =>
+      version > (kernels.get(name)?.definition.version ?? 0)
+    if (isNewest(this.#newest)) this.#newest.set(name, kernel)
+    if (definition.migrate !== undefined && isNewest(this.#migrating)) this.#migrating.set(name, kernel)
   }
 
   names(): string[] {
     return [...this.#versions.keys()]
+  }
+
+  /** All versions, by name. */
+  versions(): Record<string, number[]> {
+    return Object.fromEntries([...this.#versions].map(([name, kernels]) => [name, [...kernels.keys()]]))
   }
 
   /** The kernel that new sessions get. @throws TroupeError `unknown_machine` */
@@ -62,16 +79,15 @@ export class Registry {
     return kernel
   }
 
-  /** The kernel that a stored session belongs to. @throws TroupeError `unknown_machine_version` */
-  kernelOf(session: { readonly machine: string; readonly machineVersion: number }): Kernel {
-    const kernel = this.#versions.get(session.machine)?.get(session.machineVersion)
-    if (kernel === undefined) {
-      throw new TroupeError(
-        'unknown_machine_version',
-        `the session belongs to "${session.machine}" version ${session.machineVersion}, which is not served here`,
-      )
-    }
-    return kernel
+  /** The kernel that a stored session belongs to; `null`: its version is not served here. */
+  kernelOf({ machine, machineVersion }: DefinitionVersion): Kernel | null {
+    return this.#versions.get(machine)?.get(machineVersion) ?? null
+  }
+
+  /** The kernel of a newer version that a stored session can be migrated to; `null`: there is none. */
+  migrationOf({ machine, machineVersion }: DefinitionVersion): Kernel | null {
+    const kernel = this.#migrating.get(machine)
+    return kernel !== undefined && kernel.definition.version > machineVersion ? kernel : null
   }
 }
 
@@ -101,6 +117,10 @@ function checkDefinition(candidate: unknown): SessionDefinition {
     if (schema !== undefined && !hasStandardSchema(schema)) {
       refuse(`${option} must be a Standard Schema (zod, valibot, ArkType, …)`)
     }
+  }
+  for (const option of ['view', 'migrate'] as const) {
+    const given: unknown = candidate[option]
+    if (given !== undefined && typeof given !== 'function') refuse(`${option} must be a function`)
   }
   const { overdueTimers = 'deadline' } = candidate
   if (!['deadline', 'remaining', 'restart'].includes(overdueTimers))

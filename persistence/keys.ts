@@ -5,11 +5,14 @@ import type { SessionId } from '../actors/session.ts'
 export class Keys {
   /** How this prefix's data is laid out; a process that differs refuses to start. */
   readonly layout: string
+  /** Hash: which definitions each process serves. */
+  readonly processes: string
   /** `<prefix>:{<tag>}:`, one a partition; `commit.lua` builds channel names from it. */
   readonly bases: readonly string[]
 
   constructor(prefix: string) {
     this.layout = `${prefix}:layout`
+    this.processes = `${prefix}:processes`
     this.bases = partitionTags.map((tag) => `${prefix}:{${tag}}:`)
   }
 

@@ -7,7 +7,15 @@ import { encodeBroadcast } from '../actors/feed-message.ts'
 import type { MailEntry } from '../actors/mail.ts'
 import { PARTITIONS, partitionOf } from '../actors/partitions.ts'
 import { StoreFailure } from '../actors/ports.ts'
-import type { Due, Logger, Look, SessionStore, StoreEntry, StoreOutcome } from '../actors/ports.ts'
+import type {
+  Due,
+  Logger,
+  Look,
+  ServedVersions,
+  SessionStore,
+  StoreEntry,
+  StoreOutcome,
+} from '../actors/ports.ts'
 import { POSITION_LENGTH, parsePosition, parseRecord } from '../actors/record-text.ts'
 import { compareEpochs, comparePositions } from '../actors/session.ts'
 import type { Epoch, Position, SessionId, SessionRecord } from '../actors/session.ts'
@@ -34,6 +42,8 @@ const COMPARE_RETRY_MS = 200
 const SWEEP_LEASE_MS = 1500
 /** Nobody has looked after a partition for so long: it was down. */
 const DOWNTIME_MS = 10_000
+/** What other processes have said of themselves is believed for so long. */
+const TOLD_MS = 15_000
 /** The process that committed it delivers mail at once; what is older has lost its process. */
 const MAIL_WAITS_MS = 1500
 
@@ -51,6 +61,7 @@ export class RedisSessionStore implements SessionStore {
   readonly #look = new Script('look')
   readonly #deleteEach = new Script('delete-each')
   readonly #renew = new Script('renew-leases')
+  readonly #announce = new Script('announce')
   #floors: readonly Epoch[] = Array.from({ length: PARTITIONS }, () => '')
   /** Whether the server behind the present connection was compared, and what resolves when it is. */
   #isCompared = false
@@ -219,6 +230,16 @@ export class RedisSessionStore implements SessionStore {
         throw asFailure(error)
       })
     return lost as SessionId[]
+  }
+
+  async announce(served: ServedVersions | null): Promise<ServedVersions[]> {
+    const args = [this.node, TOLD_MS, served === null ? '' : JSON.stringify(served)]
+    const others = await this.#announce
+      .run(this.#reads, [this.#keys.processes], args)
+      .catch((error: unknown) => {
+        throw asFailure(error)
+      })
+    return (others as string[]).map((text) => JSON.parse(text) as ServedVersions)
   }
 
   /** Before anything else on a new connection: is it the server that was known, with all its commits? */

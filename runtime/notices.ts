@@ -62,6 +62,11 @@ export class CallbackSubscriber<S> implements Subscriber {
     }
   }
 
+  /** It was logged; the callback hears of the next update that can be shown. */
+  undeliverable(): void {
+    return
+  }
+
   #call(notice: SessionNotice<S>): void {
     try {
       this.#callback(notice)

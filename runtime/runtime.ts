@@ -112,7 +112,7 @@ export class Runtime {
       read: (id) => this.#store.read(id),
       positions: (ids) => this.#store.positions(ids),
       encodeView: (record, principal) => this.#host.encodeView(record, principal),
-      viewGroup: (record, principal) => (registry.kernelOf(record).hasView ? JSON.stringify(principal) : ''),
+      viewGroup: (record, principal) => this.#host.viewGroup(record, principal),
     })
     this.#wakeup = new AuditWakeup({ redisUrl: url, prefix: options.keyPrefix, log })
     this.#host = new SessionHost({
@@ -154,6 +154,7 @@ export class Runtime {
 
   async #start(): Promise<void> {
     await this.#store.start()
+    await this.#host.start()
     this.#fanOut.start()
     const hear = this.#feed.onMessage
     this.#feed.onMessage = (message) => {
@@ -257,7 +258,14 @@ export class Runtime {
   ): Promise<Session<D>> {
     return new Promise((resolve, reject) => {
       waitFor(
-        { fanOut: this.#fanOut, clock: this.#clock, id: asId(id), until, timeoutMs },
+        {
+          fanOut: this.#fanOut,
+          stateOf: (record) => this.#host.stateOf(record),
+          clock: this.#clock,
+          id: asId(id),
+          until,
+          timeoutMs,
+        },
         (record) => resolve(this.#session<D>(record)),
         reject,
       )

@@ -22,6 +22,7 @@ export function committedRecord(
     ...base,
     epoch: outcome.epoch,
     version: outcome.version,
+    machineVersion: entry.machineVersion,
     commitId: `${parts.store.node}-${entry.number}`,
     updatedAt: told?.updatedAt ?? base.updatedAt,
     expiresAt: told === null ? base.expiresAt : told.expiresAt,

@@ -10,6 +10,7 @@ import { auditOfEvent } from './audit-text.ts'
 import type { HostParts } from './host-parts.ts'
 import type { UpdateItem } from './requests.ts'
 import { checkSize } from './session-size.ts'
+import { isActive } from './versions.ts'
 import type { WarmSession } from './warm-sessions.ts'
 
 /** What became of one event, as computed and not yet proven. */
@@ -37,9 +38,12 @@ export function compute(parts: HostParts, known: WarmSession, items: readonly Up
   let kernel: Kernel
   let live: Live
   try {
-    kernel = parts.registry.kernelOf(record)
+    kernel = parts.versions.kernelOf(record)
     live = known.live ?? kernel.restore(record)
-  } catch (error) {
+  } catch (cause) {
+    const error = isActive(record)
+      ? cause
+      : new TroupeError('session_ended', 'the session has ended and takes no more events')
     return {
       base: record,
       verdicts: items.map(() => ({ kind: 'refused', error })),

@@ -1,8 +1,8 @@
 import type { Clock, Logger, SessionStore, UpdateSink } from '../../actors/ports.ts'
 import type { Live } from '../../actors/plan.ts'
-import type { Registry } from '../../actors/registry.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import type { Committer } from './committer.ts'
+import type { Versions } from './versions.ts'
 import type { WarmSessions } from './warm-sessions.ts'
 
 export interface HostLimits {
@@ -16,7 +16,7 @@ export interface HostLimits {
 export interface HostParts {
   readonly store: SessionStore
   readonly committer: Committer
-  readonly registry: Registry
+  readonly versions: Versions
   readonly warm: WarmSessions
   readonly sink: UpdateSink
   readonly clock: Clock

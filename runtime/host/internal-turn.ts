@@ -1,7 +1,8 @@
 /**
- * A turn of a session that no client asked for: a timer, the result of a promise, a takeover. Computes on what is known, commits,
+ * A turn of a session that no client asked for: a timer, the result of a promise, a takeover, a migration. Computes on what is known, commits,
  * and on `stale` computes again; what it wanted to do may not be wanted any more by then.
  */
+import { migratedFrom } from '../../actors/migration.ts'
 import type { Plan } from '../../actors/plan.ts'
 import type { CommitEntry, CommittedTransition } from '../../actors/ports.ts'
 import { encodeRuns } from '../../actors/runs.ts'
@@ -12,6 +13,7 @@ import { auditOfInternal } from './audit-text.ts'
 import type { HostParts } from './host-parts.ts'
 import { unexpected } from './outcome-errors.ts'
 import { Patience, submitInTurn } from './patience.ts'
+import { checkSize } from './session-size.ts'
 import type { WarmSession } from './warm-sessions.ts'
 
 /** What one step of the turn is to commit. */
@@ -26,6 +28,8 @@ export interface InternalStep {
   readonly sender?: string
   /** The time of the timer that it fires. */
   readonly firesAt?: number
+  /** Version of the definition that the session goes on with, where it changes. */
+  readonly machineVersion?: number
 }
 
 /** `null`: there is nothing to do. */
@@ -44,7 +48,7 @@ export async function takeInternalTurn(
   let known: WarmSession | null = parts.warm.get(id)
   let isCurrent = false
   for (;;) {
-    const step = known === null ? null : compute(known)
+    const step = known === null ? null : (migrationStep(parts, known) ?? compute(known))
     // That there is nothing to do must not rest on what was warm: another process may have armed what is due (CM7).
     if (known !== null && step === null && isCurrent) return true
     const reserve = patience.reserves
@@ -82,8 +86,12 @@ export async function takeInternalTurn(
         parts.warm.delete(id)
         return false
       case 'fenced':
+        // It was migrated elsewhere: what it is now is to be seen.
         parts.warm.delete(id)
-        throw unexpected(id, outcome)
+        patience.lose()
+        known = null
+        isCurrent = false
+        break
       default:
         throw unexpected(id, outcome)
     }
@@ -93,9 +101,9 @@ export async function takeInternalTurn(
 function entryOf(
   parts: HostParts,
   record: SessionRecord,
-  { kind, plan, event, failed, sender, firesAt }: InternalStep,
+  { kind, plan, event, failed, sender, firesAt, machineVersion = record.machineVersion }: InternalStep,
 ): Omit<CommitEntry, 'reserve' | 'number'> {
-  const { id, machine, machineVersion, ttlMs, doneTtlMs } = record
+  const { id, machine, ttlMs, doneTtlMs } = record
   const { node } = parts.store
   const about = { machine, machineVersion, node, principal: null }
   return {
@@ -126,9 +134,21 @@ function entryOf(
   }
 }
 
+/** The session under the version of its definition that it is due for. @throws TroupeError `internal` if it cannot be migrated */
+function migrationStep(parts: HostParts, { record }: WarmSession): InternalStep | null {
+  const kernel = parts.versions.migrationOf(record)
+  if (kernel === null) return null
+  const plan = kernel.migrate(record)
+  checkSize(parts, plan)
+  const { id, machine, machineVersion } = record
+  const { version } = kernel.definition
+  parts.log.debug({ id, machine, from: machineVersion, to: version }, 'a session is migrated')
+  return { kind: 'migrated', plan, event: migratedFrom(record), machineVersion: version }
+}
+
 /** The session's actors, to compute a step on. Those that move on in place are used up by it. */
 export function takeLive(parts: HostParts, known: WarmSession): NonNullable<WarmSession['live']> {
-  const live = known.live ?? parts.registry.kernelOf(known.record).restore(known.record)
+  const live = known.live ?? parts.versions.kernelOf(known.record).restore(known.record)
   known.live = live.root === null ? live : null
   return live
 }

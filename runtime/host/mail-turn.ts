@@ -39,7 +39,7 @@ export function mailTurn(parts: HostParts, { mail, settled, untilMs, since }: Ma
       delivery = { reason: 'not_found', message: `session "${id}" is another one now` }
       return null
     }
-    const kernel = parts.registry.kernelOf(record)
+    const kernel = parts.versions.kernelOf(record)
     const live = takeLive(parts, known)
     delivery = 'taken'
     try {

@@ -21,7 +21,7 @@ export function resultStep(
   return (known): InternalStep | null => {
     const { record } = known
     if (!ownersIn(record.runs).some((each) => each.key === key)) return null
-    const kernel = parts.registry.kernelOf(record)
+    const kernel = parts.versions.kernelOf(record)
     const live = takeLive(parts, known)
     known.live = live
     const run = live.runs.find((each) => each.key === key)
@@ -97,7 +97,7 @@ export function takeoverStep(
       .map(({ key }) => key)
     const [first] = keys
     if (first === undefined) return null
-    const kernel = parts.registry.kernelOf(record)
+    const kernel = parts.versions.kernelOf(record)
     const live = takeLive(parts, known)
     const policies = kernel.definition.actors ?? {}
     const failing = kernel

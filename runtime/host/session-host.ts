@@ -18,7 +18,7 @@ import { isLifetime } from '../../actors/define-session.ts'
 import { hasUnstorableCharacter } from '../../actors/storable.ts'
 import { ownersIn } from '../../actors/runs.ts'
 import { parseSessionId } from '../../actors/session.ts'
-import type { SessionId, SessionRecord } from '../../actors/session.ts'
+import type { PublicState, SessionId, SessionRecord } from '../../actors/session.ts'
 import { sleep } from '../clock.ts'
 import { commandKey, idFromKey } from './command-keys.ts'
 import { Committer } from './committer.ts'
@@ -35,6 +35,7 @@ import { Postman } from './postman.ts'
 import { resultStep, takeoverStep } from './promise-turns.ts'
 import { timerStep } from './timer-turn.ts'
 import { takeUpdateTurn } from './update-turn.ts'
+import { Versions } from './versions.ts'
 import { WarmSessions } from './warm-sessions.ts'
 
 /** Events of one session that are committed together at most, and that may wait for their turn. */
@@ -61,6 +62,7 @@ export interface SessionHostOptions extends HostLimits {
 
 export class SessionHost implements SessionService {
   readonly #parts: HostParts
+  readonly #registry: Registry
   readonly #sessionTtlMs: number | null
   readonly #mailboxes = new Map<SessionId, Mailbox<Item>>()
   readonly #invocations: Invocations
@@ -70,10 +72,11 @@ export class SessionHost implements SessionService {
 
   constructor(options: SessionHostOptions) {
     const { store, registry, sink, clock, log, onCommitted, onTimers } = options
+    this.#registry = registry
     this.#sessionTtlMs = options.sessionTtlMs
     this.#parts = {
       store,
-      registry,
+      versions: new Versions({ registry, store, clock, log }),
       sink,
       clock,
       log,
@@ -105,10 +108,15 @@ export class SessionHost implements SessionService {
     })
   }
 
+  /** Tells the other processes what is served here. Call once the store is connected. */
+  async start(): Promise<void> {
+    await this.#parts.versions.start()
+  }
+
   async create(request: CreateRequest, caller: Caller): Promise<{ created: boolean; record: SessionRecord }> {
     this.#admit()
     const { machine, key } = request
-    const kernel = this.#parts.registry.newest(machine)
+    const kernel = this.#registry.newest(machine)
     const inputText = request.input === undefined ? null : textOf(request.input, 'input')
     this.#checkSize(inputText ?? '', 'input')
     const input: unknown =
@@ -172,7 +180,17 @@ export class SessionHost implements SessionService {
   }
 
   encodeView(record: SessionRecord, principal: Principal | null): string {
-    return this.#parts.registry.kernelOf(record).encodeView(record, principal)
+    const { kernel, record: shown } = this.#parts.versions.shown(record)
+    return kernel.encodeView(shown, principal)
+  }
+
+  stateOf(record: SessionRecord): PublicState {
+    return JSON.parse(this.#parts.versions.shown(record).record.state) as PublicState
+  }
+
+  /** Principals of the same group see a record alike. @throws TroupeError as `encodeView` */
+  viewGroup(record: SessionRecord, principal: Principal | null): string {
+    return this.#parts.versions.shown(record).kernel.hasView ? JSON.stringify(principal) : ''
   }
 
   /** Another process has committed. */
@@ -230,6 +248,7 @@ export class SessionHost implements SessionService {
     const isBusy = (): boolean => this.#mailboxes.size > 0 || !this.#postman.isIdle
     while (isBusy() && clock.now() < deadline) await sleep(clock, DRAIN_POLL_MS)
     await this.#invocations.handOver()
+    await this.#parts.versions.stop()
     return this.#mailboxes.size
   }
 
@@ -256,13 +275,13 @@ export class SessionHost implements SessionService {
   #syncRuns(record: SessionRecord, live: Live | null): void {
     const { id, runs } = record
     if (runs === '-' && !this.#invocations.has(id)) return
-    const { registry, store } = this.#parts
+    const { versions, store } = this.#parts
     if (live === null) {
       void this.#retakeOwn(id)
       return
     }
     const mine = new Set(ownersIn(runs).flatMap(({ key, node }) => (node === store.node ? [key] : [])))
-    const kernel = registry.kernelOf(record)
+    const kernel = versions.kernelOf(record)
     const wanted = kernel.promisesOf(live).filter(({ key }) => mine.has(key))
     this.#invocations.sync(id, wanted, kernel.definition.actors)
   }

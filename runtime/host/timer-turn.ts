@@ -24,7 +24,7 @@ export function timerStep(parts: HostParts, downtime: Downtime | null): ComputeS
       parts.onTimers(record)
       return null
     }
-    const kernel = parts.registry.kernelOf(record)
+    const kernel = parts.versions.kernelOf(record)
     const live = takeLive(parts, known)
     const delays = delaysAfter(downtime, record, live, kernel.definition.overdueTimers)
     if (delays.size > 0)

@@ -11,6 +11,7 @@ import { afterCommit, committedRecord, newestAfter } from './after-commit.ts'
 import { compute, entryOf } from './attempt.ts'
 import type { Attempt, Verdict } from './attempt.ts'
 import type { HostParts } from './host-parts.ts'
+import { takeInternalTurn } from './internal-turn.ts'
 import { notFound, unexpected } from './outcome-errors.ts'
 import { Patience, submitInTurn } from './patience.ts'
 import type { UpdateItem } from './requests.ts'
@@ -25,6 +26,10 @@ export async function takeUpdateTurn(
   let open = items
   let known: WarmSession | null = parts.warm.get(id)
   while (open.length > 0) {
+    if (known !== null && parts.versions.migrationOf(known.record) !== null) {
+      await takeInternalTurn(parts, id, () => null)
+      known = parts.warm.get(id)
+    }
     const attempt = known === null ? null : compute(parts, known, open)
     const entry = entryOf(parts, id, attempt, open, patience.reserves)
     const outcome = await submitInTurn(parts, entry, patience)
@@ -51,8 +56,13 @@ export async function takeUpdateTurn(
         open = settleKnown(id, open, outcome)
         known = outcome.record === null ? null : { record: outcome.record, live: null }
         break
-      case 'gone':
       case 'fenced':
+        // It was migrated elsewhere: what it is now is to be seen.
+        parts.warm.delete(id)
+        patience.lose()
+        known = null
+        break
+      case 'gone':
         parts.warm.delete(id)
         throw unexpected(id, outcome)
       case 'early':

@@ -19,6 +19,7 @@ import {
 import type { AnyActorRef, AnyStateMachine } from 'xstate'
 import { describe, expect, it } from 'vitest'
 import { defineSession } from '../../actors/define-session.ts'
+import type { SessionConfig } from '../../actors/define-session.ts'
 import { VirtualSession } from './virtual-session.ts'
 
 type Step = { readonly send: string } | { readonly wait: number }
@@ -87,10 +88,12 @@ function runLive(factory: Factory, steps: readonly Step[]): Sight[] {
   return sights
 }
 
-function runStored(factory: Factory, steps: readonly Step[]): Sight[] {
+/** @param migrating migrated before each step to a version that is the same */
+function runStored(factory: Factory, steps: readonly Step[], migrating = false): Sight[] {
   const said: string[] = []
   const machine = factory((what) => said.push(what))
   const session = new VirtualSession(defineSession({ name: 'd', version: 1, machine }))
+  const migrate: SessionConfig<AnyStateMachine>['migrate'] = ({ value, context }) => ({ value, context })
   const look = (): Sight => {
     const { status, value, context, output } = session.state
     const { emitted } = session
@@ -98,6 +101,8 @@ function runStored(factory: Factory, steps: readonly Step[]): Sight[] {
   }
   const sights = [look()]
   for (const step of steps) {
+    if (migrating && session.state.status === 'active')
+      session.migrateTo(defineSession({ name: 'd', version: 2, machine, migrate }))
     if ('wait' in step) session.advance(step.wait)
     else session.send({ type: step.send })
     sights.push(look())
@@ -310,6 +315,26 @@ describe('a session restored before each step, beside a live actor', () => {
     const stored = runStored(factory, script)
     expect(stored).toEqual(runLive(factory, script))
     expect(stored.at(-1)?.said).toEqual(['child on', 'idle', 'child on'])
+  })
+
+  it.each(Object.keys(patterns))('MG1 migrated to the same before each step: %s', (name) => {
+    const factory = patterns[name] as Factory
+    fc.assert(
+      fc.property(steps, (script) => {
+        expect(runStored(factory, script, true)).toEqual(runLive(factory, script))
+      }),
+      { numRuns: 50 },
+    )
+  })
+
+  it('MG1 migrated to the same before each step: machines made at random', () => {
+    fc.assert(
+      fc.property(randomNode(3), steps, (node, script) => {
+        const factory = factoryOf(node)
+        expect(runStored(factory, script, true)).toEqual(runLive(factory, script))
+      }),
+      { numRuns: 200 },
+    )
   })
 
   it('AU4 machines made at random', () => {

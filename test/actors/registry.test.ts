@@ -115,7 +115,7 @@ describe('finding a definition', () => {
     for (const version of [2, 3, 1]) registry.register(defineSession({ ...good, version }))
     expect(registry.names()).toEqual(['good'])
     expect(registry.newest('good').definition.version).toBe(3)
-    expect(registry.kernelOf({ machine: 'good', machineVersion: 1 }).definition.version).toBe(1)
+    expect(registry.kernelOf({ machine: 'good', machineVersion: 1 })?.definition.version).toBe(1)
   })
 
   it('one that is not there: who is asked says what there is', () => {
@@ -131,9 +131,22 @@ describe('finding a definition', () => {
       { machine: 'bad', machineVersion: 1 },
       { machine: 'good', machineVersion: 9 },
     ])
-      expect(() => registry.kernelOf(session)).toThrow(
-        expect.objectContaining({ code: 'unknown_machine_version', retryable: true }),
+      expect(registry.kernelOf(session)).toBeNull()
+  })
+
+  it('the version that older ones are migrated to is the newest that can migrate', () => {
+    const registry = new Registry()
+    const migrate = () => ({ value: 'a', context: {} })
+    for (const version of [1, 4, 3, 5, 2])
+      registry.register(
+        defineSession({ ...good, version, ...([2, 3, 4].includes(version) ? { migrate } : {}) }),
       )
+    const targets = [1, 2, 3, 4, 5].map(
+      (machineVersion) =>
+        registry.migrationOf({ machine: 'good', machineVersion })?.definition.version ?? null,
+    )
+    expect(targets).toEqual([4, 4, 4, null, null])
+    expect(registry.migrationOf({ machine: 'bad', machineVersion: 1 })).toBeNull()
   })
 
   it('the built-in definitions all register', () => {

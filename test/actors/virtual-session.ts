@@ -1,5 +1,6 @@
 /** A session in virtual time: its kernel, and nothing between two steps but what a record holds. */
 import { Kernel } from '../../actors/kernel.ts'
+import type { Result } from '../../actors/kernel.ts'
 import type { SessionDefinition } from '../../actors/define-session.ts'
 import type { Plan } from '../../actors/plan.ts'
 import type { PublicState, SessionRecord } from '../../actors/session.ts'
@@ -7,7 +8,7 @@ import { dueTimes, encodeTimers } from '../../actors/timers.ts'
 import { recordOf } from './driven.ts'
 
 export class VirtualSession {
-  readonly kernel: Kernel
+  kernel: Kernel
   readonly emitted: unknown[] = []
   now = 0
   #record: SessionRecord
@@ -31,6 +32,20 @@ export class VirtualSession {
     if (this.state.status !== 'active') return
     const plan = this.kernel.transition(this.kernel.restore(this.#record), event)
     if (plan !== null) this.#commit(plan, this.#record.timers)
+  }
+
+  /** The only promise that runs comes to this. */
+  settle(result: Result): void {
+    const live = this.kernel.restore(this.#record)
+    const settled = this.kernel.settle(live, live.runs[0]?.key ?? -1, result)
+    if (settled === null) throw new Error('no promise runs')
+    this.#commit(settled.plan, this.#record.timers)
+  }
+
+  /** The session goes on under a newer version of its definition. */
+  migrateTo(definition: unknown): void {
+    this.kernel = new Kernel(definition as SessionDefinition)
+    this.#commit(this.kernel.migrate(this.#record), this.#record.timers)
   }
 
   /** Lets time pass, and fires what becomes due, in order. */

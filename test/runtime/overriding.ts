@@ -12,6 +12,7 @@ export function overriding(store: SessionStore, members: Partial<SessionStore>):
     mail: (partition, afterId, limit) => store.mail(partition, afterId, limit),
     deleteMail: (partition, entries) => store.deleteMail(partition, entries),
     renew: (partition, ids, leaseMs) => store.renew(partition, ids, leaseMs),
+    announce: (served) => store.announce(served),
     now: () => store.now(),
     ...members,
   }

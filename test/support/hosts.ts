@@ -123,6 +123,7 @@ export class TestCluster {
       onTimers: options.onTimers ?? ((record) => void armed.push(record)),
       onUnknown: options.onUnknown ?? (() => undefined),
     })
+    await host.start()
     return { node: store.node, store, host, log, published, committed, armed }
   }
 

@@ -65,6 +65,9 @@ class Ear implements Subscriber {
   deliver(notification: Notification): void {
     this.heard.push(notification)
   }
+  undeliverable(error: unknown): void {
+    throw error
+  }
   get story(): string[] {
     return this.heard.map((notification) => {
       switch (notification.kind) {
@@ -240,6 +243,7 @@ describe('order', () => {
       deliver: () => {
         throw new Error('broken')
       },
+      undeliverable: () => undefined,
     }
     const late = new Ear()
     await world.join(broken)
@@ -436,6 +440,9 @@ class CheckingEar implements Subscriber {
   newest: Position | null = null
   lastEmitted: Position | null = null
   gaps = 0
+  undeliverable(error: unknown): void {
+    throw error
+  }
   deliver(notification: Notification): void {
     expect(this.joined).toBe(true)
     if (notification.kind === 'updated') {

@@ -85,11 +85,13 @@ export class Audience {
     for (const member of this.#members.values()) {
       if (comparePositions(record, member.seen) <= 0) continue
       member.seen = record
+      const { subscriber } = member
       try {
-        // The view's group is asked of the definition, which may fail.
-        member.subscriber.deliver(views.for(member.subscriber.principal))
+        // The view is asked of the definition, which may fail, or be of a version that is not known here.
+        subscriber.deliver(views.for(subscriber.principal))
       } catch (error) {
         this.#failed('updated', error)
+        subscriber.undeliverable(error)
       }
     }
   }

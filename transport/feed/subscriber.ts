@@ -7,6 +7,8 @@ export interface Subscriber {
   readonly principal: Principal | null
   /** Called in the order that the protocol promises. Must not throw; may call `leave`. */
   deliver(notification: Notification): void
+  /** News of a session could not be put into a view for this subscriber. Must not throw; may call `leave`. */
+  undeliverable(error: unknown): void
 }
 
 export type Notification =

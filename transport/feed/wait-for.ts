@@ -10,6 +10,8 @@ export type Until = { readonly done: true } | { readonly tag: string } | { reado
 
 export interface WaitOptions {
   readonly fanOut: FanOut
+  /** A record's state as it is shown. @throws TroupeError */
+  readonly stateOf: (record: SessionRecord) => PublicState
   readonly clock: Clock
   readonly id: SessionId
   readonly until: Until
@@ -23,7 +25,7 @@ export interface WaitOptions {
  * @returns how to give up; neither is called then
  */
 export function waitFor(
-  { fanOut, clock, id, until, timeoutMs }: WaitOptions,
+  { fanOut, stateOf, clock, id, until, timeoutMs }: WaitOptions,
   fulfilled: (record: SessionRecord) => void,
   failed: (error: unknown) => void,
 ): () => void {
@@ -36,7 +38,13 @@ export function waitFor(
     tell()
   }
   const look = (record: SessionRecord): void => {
-    const state = JSON.parse(record.state) as PublicState
+    let state: PublicState
+    try {
+      state = stateOf(record)
+    } catch (error) {
+      over(() => failed(error))
+      return
+    }
     if (fulfils(state, until)) over(() => fulfilled(record))
     else if (state.status !== 'active') {
       const error = new TroupeError(
@@ -48,6 +56,9 @@ export function waitFor(
   }
   const subscriber: Subscriber = {
     principal: null,
+    undeliverable(error: unknown): void {
+      over(() => failed(error))
+    },
     deliver(notification: Notification): void {
       if (notification.kind === 'updated') look(notification.record)
       else if (notification.kind === 'ended') {

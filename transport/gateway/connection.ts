@@ -27,6 +27,8 @@ export interface ConnectionOptions {
   readonly context: MethodContext
   readonly logger: Logger
   readonly onClosed: (connection: Connection) => void
+  /** It asked for a session that another process can serve and this one cannot. Called once. */
+  readonly onMisplaced: (connection: Connection) => void
 }
 
 /** Pings without an answer, after which the client counts as gone. */
@@ -50,6 +52,7 @@ export class Connection implements Client {
   #inFlight = 0
   #crowded = false
   #retiring = false
+  #isMisplaced = false
   #missedBeats = 0
   #closed = false
   #idle: (() => void) | null = null
@@ -255,6 +258,10 @@ export class Connection implements Client {
     this.#outlet.notify(notification)
   }
 
+  undeliverable(error: unknown): void {
+    this.blame('sessionUpdated', error)
+  }
+
   /** @param before tell it only if it was before this, which comes next */
   #tellEnd(id: string, before?: Position): void {
     const ended = this.#ends.get(id)
@@ -265,6 +272,10 @@ export class Connection implements Client {
 
   blame(method: string, thrown: unknown): TroupeError {
     const error = toTroupeError(thrown)
+    if (error.details['elsewhere'] === true && !this.#isMisplaced) {
+      this.#isMisplaced = true
+      this.#options.onMisplaced(this)
+    }
     const level = errorKinds[error.code].log
     // The ordinary refusals would only cost time here.
     if (level !== 'debug')

@@ -151,7 +151,7 @@ const table: { readonly [M in MethodName]: Method<M> } = {
   waitFor: {
     order: 'read',
     lane: () => null,
-    run({ fanOut, clock }, { id, until, timeoutMs }, call) {
+    run({ service, fanOut, clock }, { id, until, timeoutMs }, call) {
       if (call.isInBatch) {
         call.fail(new TroupeError('invalid_request', 'waitFor is not answered in a batch: send it alone.'))
         return
@@ -161,7 +161,7 @@ const table: { readonly [M in MethodName]: Method<M> } = {
         call.fail(new TroupeError('draining', 'This process is leaving: connect again and wait again.'))
       })
       const giveUp = waitFor(
-        { fanOut, clock, id, until, timeoutMs },
+        { fanOut, stateOf: (record) => service.stateOf(record), clock, id, until, timeoutMs },
         (record) => {
           release()
           call.view(record)

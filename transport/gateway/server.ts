@@ -52,6 +52,8 @@ const WAVE_SIZE = 200
 const WAVE_MS = 100
 /** Between being told to go and being closed. */
 const GO_AWAY_GRACE_MS = 250
+/** The same for a client whose session this process cannot serve: it may come back to one that cannot either. */
+const MISPLACED_GRACE_MS = 2000
 /** A heartbeat is spread over this many steps, so that not all are pinged at once. */
 const BEAT_STEPS = 20
 
@@ -127,12 +129,12 @@ class AttachedGateway implements Gateway {
     await this.#untilEmpty()
   }
 
-  #seeOff(wave: readonly Connection[]): void {
+  #seeOff(wave: readonly Connection[], graceMs = GO_AWAY_GRACE_MS): void {
     const { clock } = this.#options
-    for (const connection of wave) connection.goAway(0, GO_AWAY_GRACE_MS)
+    for (const connection of wave) connection.goAway(0, graceMs)
     clock.setTimeout(() => {
       for (const connection of wave) void connection.retire()
-    }, GO_AWAY_GRACE_MS)
+    }, graceMs)
   }
 
   #upgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void {
@@ -192,6 +194,7 @@ class AttachedGateway implements Gateway {
       limits: this.#limits,
       context: this.#context,
       logger: this.#options.logger,
+      onMisplaced: () => this.#seeOff([connection], MISPLACED_GRACE_MS),
       onClosed: () => {
         this.#connections.delete(connection)
         if (this.#connections.size === 0) this.#empty?.()

@@ -7,7 +7,7 @@ import type {
   UpdateSink,
 } from '../../../actors/ports.ts'
 import { TroupeError } from '../../../actors/errors.ts'
-import type { Position, SessionId, SessionRecord } from '../../../actors/session.ts'
+import type { Position, PublicState, SessionId, SessionRecord } from '../../../actors/session.ts'
 import { encodeView, makeRecord, makeUpdate, sessionId } from './parts.ts'
 
 /** Sessions in memory behind the port that the gateway calls: each event counts its session on by one. */
@@ -22,6 +22,7 @@ export class MemoryService implements SessionService {
   /** What every operation fails with. */
   failure: Error | null = null
   readonly encodeView = encodeView
+  readonly stateOf = (record: SessionRecord): PublicState => JSON.parse(record.state) as PublicState
   #created = 0
   #epoch = 1000
   /** Writes are done one after another, as the mailboxes of the real service do. */

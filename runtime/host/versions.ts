@@ -1,0 +1,119 @@
+/**
+ * Which versions of definitions this process serves, and which the others do: by it is decided what a session is computed with.
+ * A session of an older version is migrated once every process that serves its definition knows the newer one, so that nobody is
+ * left with sessions that it cannot serve; until then it goes on as it is.
+ */
+import { TroupeError, messageOf } from '../../actors/errors.ts'
+import type { Kernel } from '../../actors/kernel.ts'
+import type { Clock, Logger, ServedVersions, SessionStore } from '../../actors/ports.ts'
+import type { Registry } from '../../actors/registry.ts'
+import type { SessionRecord } from '../../actors/session.ts'
+
+const ANNOUNCE_MS = 5000
+/** What the others have told is believed for so long. */
+const TOLD_MS = 15_000
+
+export interface VersionsOptions {
+  readonly registry: Registry
+  readonly store: Pick<SessionStore, 'announce'>
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+export class Versions {
+  readonly #options: VersionsOptions
+  #others: readonly ServedVersions[] = []
+  #toldAtMs = -Infinity
+  #timer: { cancel(): void } | null = null
+  #isStopped = false
+  /** Migrated records that were shown and not written. */
+  readonly #migrated = new WeakMap<SessionRecord, SessionRecord>()
+
+  constructor(options: VersionsOptions) {
+    this.#options = options
+  }
+
+  /** Tells the others, and again from time to time. */
+  async start(): Promise<void> {
+    await this.#announce()
+    if (this.#isStopped) return
+    this.#timer = this.#options.clock.setTimeout(() => void this.start(), ANNOUNCE_MS)
+  }
+
+  /** This process serves nothing any more. */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    this.#timer?.cancel()
+    await this.#options.store.announce(null).catch(() => undefined)
+  }
+
+  /**
+   * What computes a session as it is stored.
+   * @throws TroupeError `unknown_machine_version`
+   */
+  kernelOf(record: SessionRecord): Kernel {
+    return this.#options.registry.kernelOf(record) ?? this.#refuse(record)
+  }
+
+  /** What the session is to be migrated by before anything else; `null`: nothing, or not yet. */
+  migrationOf(record: SessionRecord): Kernel | null {
+    const kernel = this.#options.registry.migrationOf(record)
+    return kernel !== null && isActive(record) && this.#isKnownToAll(kernel) ? kernel : null
+  }
+
+  /**
+   * The record as this process shows it: migrated where the next event would migrate it, or where it cannot be shown otherwise.
+   * Nothing is written.
+   * @throws TroupeError `unknown_machine_version`; `internal` if `migrate` fails
+   */
+  shown(record: SessionRecord): { readonly kernel: Kernel; readonly record: SessionRecord } {
+    const { registry } = this.#options
+    const migrating = registry.migrationOf(record)
+    const own = registry.kernelOf(record)
+    if (migrating === null || (own !== null && this.migrationOf(record) === null))
+      return { kernel: own ?? this.#refuse(record), record }
+    let migrated = this.#migrated.get(record)
+    if (migrated === undefined) {
+      const { state, internals } = migrating.migrate(record)
+      migrated = { ...record, machineVersion: migrating.definition.version, state, internals }
+      this.#migrated.set(record, migrated)
+    }
+    return { kernel: migrating, record: migrated }
+  }
+
+  async #announce(): Promise<void> {
+    const { registry, store, clock, log } = this.#options
+    try {
+      const others = await store.announce(registry.versions())
+      this.#others = others
+      this.#toldAtMs = clock.now()
+    } catch (error) {
+      log.debug({ reason: messageOf(error) }, 'the versions served here could not be announced')
+    }
+  }
+
+  #isKnownToAll({ definition: { name, version } }: Kernel): boolean {
+    if (this.#options.clock.now() - this.#toldAtMs > TOLD_MS) return false
+    return this.#others.every((served) => served[name]?.includes(version) ?? true)
+  }
+
+  #refuse(record: SessionRecord): never {
+    const { machine, machineVersion } = record
+    const what = `the session belongs to "${machine}" version ${machineVersion}, which is not served here`
+    const isElsewhere = this.#others.some((served) => served[machine]?.includes(machineVersion) ?? false)
+    const more = isElsewhere
+      ? '; another process serves it: connect again'
+      : this.#options.registry.migrationOf(record) === null
+        ? ''
+        : '; it is migrated once all processes know a newer one'
+    throw new TroupeError(
+      'unknown_machine_version',
+      what + more,
+      isElsewhere ? { details: { elsewhere: true } } : {},
+    )
+  }
+}
+
+export function isActive({ state }: SessionRecord): boolean {
+  return state.startsWith('{"status":"active"')
+}

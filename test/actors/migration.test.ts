@@ -1,0 +1,439 @@
+import { assign, cancel, fromPromise, raise, sendTo, setup } from 'xstate'
+import type { AnyStateMachine } from 'xstate'
+import { describe, expect, it } from 'vitest'
+import { defineSession } from '../../actors/define-session.ts'
+import type { MigratedSession, SessionConfig, StoredSession } from '../../actors/define-session.ts'
+import { TroupeError } from '../../actors/errors.ts'
+import { faultOf } from './fault-of.ts'
+import { VirtualSession } from './virtual-session.ts'
+
+type Migrate = (stored: StoredSession) => MigratedSession
+
+const asItIs: Migrate = ({ value, context }) => ({ value, context })
+
+function version(number: number, machine: AnyStateMachine, migrate?: Migrate): unknown {
+  const config: SessionConfig<AnyStateMachine> = { name: 'order', version: number, machine }
+  return defineSession(migrate === undefined ? config : { ...config, migrate })
+}
+
+/** A session of version 1 after these events, gone on with version 2. */
+function migrated(
+  one: AnyStateMachine,
+  events: readonly string[],
+  two: AnyStateMachine,
+  migrate: Migrate = asItIs,
+): VirtualSession {
+  const session = new VirtualSession(version(1, one))
+  for (const type of events) session.send({ type })
+  session.migrateTo(version(2, two, migrate))
+  return session
+}
+
+const types = { context: {} as Record<string, unknown>, events: {} as { type: string } }
+
+describe('what migrate makes of a session', () => {
+  const one = setup({ types }).createMachine({
+    id: 'order',
+    context: { cents: 1200 },
+    initial: 'open',
+    states: { open: { on: { PAY: 'paid' } }, paid: {} },
+  })
+
+  it('MG1 is its state from then on, without entry actions; what the new version says of it is shown', () => {
+    const entered: string[] = []
+    const two = setup({ types, actions: { enter: () => void entered.push('settled') } }).createMachine({
+      id: 'order',
+      context: { euros: 0 },
+      initial: 'open',
+      states: {
+        open: { on: { PAY: 'settled' } },
+        settled: { tags: 'final-ish', entry: 'enter', on: { REFUND: 'open' } },
+      },
+    })
+    const seen: StoredSession[] = []
+    const session = migrated(one, ['PAY'], two, (stored) => {
+      seen.push(structuredClone(stored))
+      return { value: 'settled', context: { euros: (stored.context['cents'] as number) / 100 } }
+    })
+    expect(seen).toEqual([{ version: 1, value: 'paid', context: { cents: 1200 }, children: {} }])
+    expect(session.state).toEqual({
+      status: 'active',
+      value: 'settled',
+      context: { euros: 12 },
+      tags: ['final-ish'],
+      accepts: ['REFUND'],
+    })
+    expect(entered).toEqual([])
+    session.send({ type: 'REFUND' })
+    session.send({ type: 'PAY' })
+    expect(entered).toEqual(['settled'])
+  })
+
+  it('MG1 a value that is not told to the leaves is completed, and an `always` goes on from it at once', () => {
+    const two = setup({ types }).createMachine({
+      context: {},
+      initial: 'open',
+      states: {
+        open: {},
+        busy: {
+          initial: 'sorting',
+          states: {
+            sorting: { always: { guard: ({ context }) => context['cents'] === 1200, target: 'big' } },
+            big: {},
+          },
+        },
+      },
+    })
+    const session = migrated(one, ['PAY'], two, ({ context }) => ({ value: 'busy', context }))
+    expect(session.state.value).toEqual({ busy: 'big' })
+  })
+
+  it('MG1 wildcards of the machine do not hear of it', () => {
+    const two = setup({ types }).createMachine({
+      context: {},
+      type: 'parallel',
+      on: { '*': { actions: assign({ heard: ({ event }) => event.type }) } },
+      states: {
+        a: { initial: 'x', on: { '*': '.y' }, states: { x: { on: { '*': 'y' } }, y: {} } },
+        b: { initial: 'x', states: { x: { after: { 10: 'y' } }, y: {} } },
+      },
+    })
+    const session = migrated(one, [], two, () => ({ value: { a: 'x', b: 'x' }, context: {} }))
+    expect(session.state).toMatchObject({ value: { a: 'x', b: 'x' }, context: {} })
+    session.advance(10)
+    expect(session.state.value).toMatchObject({ b: 'y' })
+  })
+
+  it.each<[string, Migrate, string]>([
+    [
+      'throws',
+      () => {
+        throw new Error('no such price')
+      },
+      'no such price',
+    ],
+    ['returns nothing', () => undefined as never, 'it must return { value, context }, and at once'],
+    [
+      'returns a promise',
+      () => Promise.resolve({}) as never,
+      'it must return { value, context }, and at once',
+    ],
+    ['names no state', ({ context }) => ({ context }) as never, 'value must be a state'],
+    ['gives no context', () => ({ value: 'open', context: null }) as never, 'context must be an object'],
+    [
+      'gives what is not known',
+      () => ({ ...asItIs({} as never), value: 'open', context: {}, state: 1 }) as never,
+      'state is not known; there are: value, context, children, starts',
+    ],
+    [
+      'names a state that is not there',
+      ({ context }) => ({ value: 'gone', context }),
+      "State 'gone' does not exist on 'order'",
+    ],
+    ['names a final state', ({ context }) => ({ value: 'end', context }), 'state "end" is final'],
+    [
+      'gives what cannot be stored',
+      () => ({ value: 'open', context: { at: new Date() } }),
+      'the context cannot be stored as JSON at at',
+    ],
+    [
+      'gives a child that was not there',
+      ({ context, value }) => ({ value, context, children: { x: { src: 'y', children: {} } } }),
+      'a child "x" that the session does not have',
+    ],
+  ])('that %s is a clear error', (_, migrate, reason) => {
+    const two = setup({ types }).createMachine({
+      id: 'order',
+      context: {},
+      initial: 'open',
+      states: { open: {}, paid: {}, end: { type: 'final' } },
+    })
+    const fault = faultOf(() => migrated(one, ['PAY'], two, migrate))
+    expect(fault).toBeInstanceOf(TroupeError)
+    expect(fault.code).toBe('internal')
+    expect(fault.message).toContain(
+      'machine "order" (version 2) failed while migrating a session of version 1 in state "paid": ',
+    )
+    expect(fault.message).toContain(reason)
+  })
+
+  it('one that has ended is shown with its output', () => {
+    const ended = setup({ types }).createMachine({
+      context: { n: 1 },
+      initial: 'a',
+      states: { a: { on: { END: 'end' } }, end: { type: 'final', output: 7 } },
+      output: ({ event }) => (event as unknown as { output: unknown }).output,
+    })
+    const session = migrated(ended, ['END'], ended, ({ value }) => ({ value, context: { n: 2 } }))
+    expect(session.state).toMatchObject({ status: 'done', value: 'end', context: { n: 2 }, output: 7 })
+  })
+})
+
+describe('timers of a migrated session', () => {
+  const machine = (id: string, states: Record<string, object>) =>
+    setup({
+      types,
+      delays: { later: ({ context }) => (context['later'] as number | undefined) ?? 100 },
+    }).createMachine({
+      id,
+      context: {},
+      initial: Object.keys(states)[0] as never,
+      states: states as never,
+    }) as unknown as AnyStateMachine
+  const one = machine('order', {
+    open: { on: { GO: 'waiting' } },
+    waiting: {
+      after: { 100: 'late', 20: { actions: assign({ reminded: true }) } },
+      entry: raise({ type: 'NUDGE' }, { id: 'nudge', delay: 60 }),
+    },
+    late: {},
+  })
+  const nudges = { NUDGE: { actions: assign({ nudged: true }) }, CALM: { actions: cancel('nudge') } }
+
+  it('MG1 those that it has go on; one that has fired is not armed again', () => {
+    const session = new VirtualSession(version(1, one))
+    session.send({ type: 'GO' })
+    session.advance(30)
+    expect(session.state.context).toEqual({ reminded: true })
+    const two = machine('order', {
+      waiting: { after: { 100: 'overdue', 20: { actions: assign({ again: true }) } }, on: nudges },
+      overdue: {},
+    })
+    session.migrateTo(version(2, two, asItIs))
+    session.advance(40)
+    expect(session.state.context).toEqual({ reminded: true, nudged: true })
+    session.advance(29)
+    expect(session.state.value).toBe('waiting')
+    session.advance(1)
+    expect(session.state.value).toBe('overdue')
+  })
+
+  it('MG1 a timer that was armed by hand is still reached by its id', () => {
+    const session = migrated(one, ['GO'], machine('order', { waiting: { on: nudges } }))
+    session.send({ type: 'CALM' })
+    session.advance(1000)
+    expect(session.state.context).toEqual({})
+  })
+
+  it.each([
+    ['has another delay', 'order'],
+    ['belongs to a machine of another id', 'purchase'],
+  ])('MG1 one that %s starts anew', (_, id) => {
+    const session = migrated(one, ['GO'], machine(id, { waiting: { after: { 500: 'late' } }, late: {} }))
+    session.advance(499)
+    expect(session.state.value).toBe('waiting')
+    session.advance(1)
+    expect(session.state.value).toBe('late')
+  })
+
+  it('MG1 those of states that are new to it start, with delays of the new context', () => {
+    const two = machine('order', { review: { after: { later: 'late' } }, late: {} })
+    const session = migrated(one, ['GO'], two, () => ({ value: 'review', context: { later: 40 } }))
+    session.advance(39)
+    expect(session.state.value).toBe('review')
+    session.advance(1)
+    expect(session.state.value).toBe('late')
+    session.advance(1000)
+    expect(session.state.context).toEqual({ later: 40 })
+  })
+
+  it('MG1 those that a state has got since then start only if migrate says so', () => {
+    const two = machine('order', { open: { after: { 50: 'late' } }, late: {} })
+    const left = migrated(one, [], two)
+    left.advance(1000)
+    expect(left.state.value).toBe('open')
+    const started = migrated(one, [], two, ({ value, context }) => ({ value, context, starts: ['open'] }))
+    started.advance(50)
+    expect(started.state.value).toBe('late')
+  })
+})
+
+describe('actors of a migrated session', () => {
+  const counter = (step: number, after?: object) =>
+    setup({ types }).createMachine({
+      id: 'counter',
+      context: { n: 0 },
+      initial: 'on',
+      states: {
+        on: {
+          on: { ADD: { actions: assign({ n: ({ context }) => (context['n'] as number) + step }) } },
+          ...after,
+        },
+        off: {},
+      },
+    })
+  const pay = fromPromise<string, { cents: number }>(({ input }) => Promise.resolve(`paid ${input.cents}`))
+  const order = (actors: Record<string, unknown>, states: Record<string, object>, more: object = {}) =>
+    setup({ types, actors: actors as never }).createMachine({
+      id: 'order',
+      context: {},
+      initial: Object.keys(states)[0] as never,
+      states: states as never,
+      ...more,
+    } as never) as unknown as AnyStateMachine
+  const children = (
+    session: VirtualSession,
+  ): Record<string, { snapshot: { value?: unknown; context?: unknown } }> =>
+    (JSON.parse(session.record.internals) as { children?: Record<string, never> }).children ?? {}
+  const toCounter = { ADD: { actions: sendTo('counter', { type: 'ADD' }) } }
+  const withCounter = { invoke: { id: 'counter', src: 'counter' }, on: toCounter }
+
+  it('MG1 a machine goes on where it was, under its new version', () => {
+    const session = migrated(
+      order({ counter: counter(1) }, { busy: withCounter }),
+      ['ADD', 'ADD'],
+      order({ counter: counter(10) }, { busy: withCounter }),
+    )
+    session.send({ type: 'ADD' })
+    expect(children(session)['counter']?.snapshot.context).toEqual({ n: 12 })
+  })
+
+  it('MG1 a promise that runs goes on: its execution and its effect key stay', () => {
+    const one = order({ pay }, { paying: { invoke: { id: 'pay', src: 'pay', input: { cents: 5 } } } })
+    const two = order(
+      { pay },
+      { paying: { invoke: { id: 'pay', src: 'pay', input: { cents: 9 }, onDone: 'paid' } }, paid: {} },
+    )
+    const session = new VirtualSession(version(1, one))
+    const before = session.kernel.restore(session.record).runs
+    session.migrateTo(version(2, two, asItIs))
+    const live = session.kernel.restore(session.record)
+    expect(live.runs).toEqual(before)
+    expect(session.kernel.promisesOf(live)[0]?.input).toEqual({ cents: 5 })
+    const settled = session.kernel.settle(live, before[0]?.key ?? -1, { output: 'ok' })
+    expect(settled?.plan.state).toContain('"value":"paid"')
+  })
+
+  it('MG1 a promise of a state that it leaves ends, and that of a state that is new to it starts', () => {
+    const one = order({ pay }, { paying: { invoke: { id: 'pay', src: 'pay', input: { cents: 5 } } } })
+    const two = order(
+      { pay },
+      {
+        paying: { invoke: { id: 'pay', src: 'pay' } },
+        refunding: {
+          invoke: { id: 'refund', src: 'pay', input: ({ event }: { event: unknown }) => ({ cents: event }) },
+        },
+      },
+    )
+    const session = migrated(one, [], two, ({ context }) => ({ value: 'refunding', context }))
+    const live = session.kernel.restore(session.record)
+    expect(live.runs).toMatchObject([{ path: ['refund'], attempt: 1 }])
+    expect(session.kernel.promisesOf(live)[0]?.input).toEqual({ cents: { type: 'troupe.migrated', from: 1 } })
+  })
+
+  it('MG1 one whose logic has another name now starts anew; one that has ended does not', () => {
+    const one = order({ pay }, { paying: { invoke: { id: 'pay', src: 'pay', input: { cents: 5 } } } })
+    const two = order(
+      { charge: pay },
+      { paying: { invoke: { id: 'pay', src: 'charge', input: { cents: 5 } } } },
+    )
+    const renamed = migrated(one, [], two)
+    expect(renamed.kernel.promisesOf(renamed.kernel.restore(renamed.record))).toMatchObject([
+      { src: 'charge', attempt: 1 },
+    ])
+    const session = new VirtualSession(version(1, one))
+    session.settle({ output: 'ok' })
+    session.migrateTo(version(2, one, asItIs))
+    expect(session.kernel.restore(session.record).runs).toEqual([])
+  })
+
+  it('MG1 spawned ones stay as long as their logic has its name; inline ones of states that are gone do not', () => {
+    const spawning = {
+      on: { SPAWN: { actions: assign({ ref: ({ spawn }) => spawn('counter', { id: 'mine' }) }) } },
+    }
+    const one = order({ counter: counter(1) }, { busy: { ...spawning, invoke: { src: counter(1) } } })
+    const kept = migrated(one, ['SPAWN'], order({ counter: counter(1) }, { calm: {} }), ({ context }) => ({
+      value: 'calm',
+      context,
+    }))
+    expect(Object.keys(children(kept))).toEqual(['mine'])
+    const none = children(
+      migrated(one, ['SPAWN'], order({ other: counter(1) }, { calm: {} }), () => ({
+        value: 'calm',
+        context: {},
+      })),
+    )
+    expect(none).toEqual({})
+  })
+
+  it('MG1 migrate may change them, and leave some out: what a state invokes starts anew then', () => {
+    const one = order({ counter: counter(1) }, { busy: withCounter })
+    const two = order({ counter: counter(1, {}) }, { busy: withCounter })
+    const changed = migrated(one, ['ADD'], two, ({ value, context, children: { counter: child } }) => {
+      if (child === undefined) throw new Error('it is there')
+      return { value, context, children: { counter: { ...child, value: 'off', context: { n: 77 } } } }
+    })
+    expect(children(changed)['counter']?.snapshot).toMatchObject({ value: 'off', context: { n: 77 } })
+    const anew = migrated(one, ['ADD'], two, ({ value, context }) => ({ value, context, children: {} }))
+    expect(children(anew)['counter']?.snapshot).toMatchObject({ value: 'on', context: { n: 0 } })
+  })
+
+  it('MG1 a child that migrate puts into another state gets its timers', () => {
+    const child = setup({ types }).createMachine({
+      id: 'counter',
+      context: {},
+      initial: 'on',
+      states: { on: {}, off: { after: { 10: 'gone' } }, gone: {} },
+    })
+    const session = migrated(
+      order({ counter: counter(1) }, { busy: withCounter }),
+      [],
+      order({ counter: child }, { busy: withCounter }),
+      ({ value, context, children: all }) => ({
+        value,
+        context,
+        children: Object.fromEntries(Object.entries(all).map(([id, one]) => [id, { ...one, value: 'off' }])),
+      }),
+    )
+    session.advance(10)
+    expect(children(session)['counter']?.snapshot.value).toBe('gone')
+  })
+
+  it('a child in a state that is not there any more is named', () => {
+    const without = setup({ types }).createMachine({
+      id: 'counter',
+      context: {},
+      initial: 'x',
+      states: { x: {} },
+    })
+    const fault = faultOf(() =>
+      migrated(
+        order({ counter: counter(1) }, { busy: withCounter }),
+        [],
+        order({ counter: without }, { busy: withCounter }),
+      ),
+    )
+    expect(fault.message).toContain(`actor "counter": State 'on' does not exist on 'counter'`)
+  })
+})
+
+it('MG1 history that still has its states is kept', () => {
+  const one = setup({ types }).createMachine({
+    id: 'm',
+    context: {},
+    initial: 'work',
+    states: {
+      work: {
+        initial: 'a',
+        states: { a: { on: { B: 'b' } }, b: {}, h: { type: 'history' } },
+        on: { OUT: 'rest' },
+      },
+      rest: { on: { IN: 'work.h' } },
+    },
+  })
+  const session = migrated(one, ['B', 'OUT'], one)
+  session.send({ type: 'IN' })
+  expect(session.state.value).toEqual({ work: 'b' })
+  const without = setup({ types }).createMachine({
+    id: 'm',
+    context: {},
+    initial: 'work',
+    states: {
+      work: { initial: 'a', states: { a: {}, h: { type: 'history' } } },
+      rest: { on: { IN: 'work.h' } },
+    },
+  })
+  const other = migrated(one, ['B', 'OUT'], without)
+  other.send({ type: 'IN' })
+  expect(other.state.value).toEqual({ work: 'a' })
+})
