@@ -6,6 +6,7 @@ import {
   type MethodName,
   type NotificationName,
 } from '../../transport/protocol/messages.ts'
+import { TroupeError } from '../../actors/errors.ts'
 import { makeRecord, makeUpdate, sessionId } from './support/parts.ts'
 import { startRig, until, type Rig } from './support/gateway-rig.ts'
 
@@ -394,6 +395,45 @@ describe('leaving', () => {
     client.socket.terminate()
     await until(() => rig.fanOut.size === 0)
     expect(rig.feed.log).toEqual(['+a', '-a'])
+  })
+})
+
+describe('a session of a version that is not known here', () => {
+  const unknown = (details: Record<string, unknown> = {}): TroupeError =>
+    new TroupeError('unknown_machine_version', 'not served here', { details })
+
+  it('MG3 sends those away, once, who ask for it or are subscribed to it, where another process knows it', async () => {
+    const [asking, hearing, other] = [await rig.connect(), await rig.connect(), await rig.connect()]
+    await other.call('createSession', { machine: 'counter', id: 'a' })
+    await hearing.call('subscribe', { id: 'a' })
+    rig.service.unshowable = unknown({ elsewhere: true })
+    for (let n = 0; n < 3; n++) {
+      const { error } = await asking.call('getSession', { id: 'a' })
+      expect(error?.data).toMatchObject({ code: 'unknown_machine_version', retryable: true })
+    }
+    for (const version of [2, 3])
+      rig.feed.onMessage(makeUpdate(makeRecord('a', version, '1001'), 'elsewhere'))
+    for (const client of [asking, hearing]) {
+      await until(() => client.notified('goAway').length > 0)
+      expect((await client.closed).code).toBe(4000)
+      expect(client.notified('goAway')).toEqual([{ afterMs: 0, jitterMs: 2000 }])
+    }
+    rig.service.unshowable = null
+    expect((await other.call('getSession', { id: 'a' })).result).toMatchObject({ version: 1 })
+    expect(other.notified('goAway')).toEqual([])
+  })
+
+  it('MG3 is an error where nobody knows it, also for who waits', async () => {
+    const client = await rig.connect()
+    await client.call('createSession', { machine: 'counter', id: 'a' })
+    const waiting = client.call('waitFor', { id: 'a', until: { tag: 'never' }, timeoutMs: 5000 })
+    await until(() => rig.service.calls.includes('read a'))
+    rig.service.unshowable = unknown()
+    rig.feed.onMessage(makeUpdate(makeRecord('a', 2, '1001'), 'elsewhere'))
+    expect((await waiting).error?.data).toMatchObject({ code: 'unknown_machine_version' })
+    const again = await client.call('waitFor', { id: 'a', until: { tag: 'never' }, timeoutMs: 5000 })
+    expect(again.error?.data).toMatchObject({ code: 'unknown_machine_version' })
+    expect(client.notified('goAway')).toEqual([])
   })
 })
 

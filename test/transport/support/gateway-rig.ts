@@ -7,7 +7,7 @@ import { attachGateway, type Gateway } from '../../../transport/gateway/server.t
 import type { GatewayLimits } from '../../../transport/gateway/limits.ts'
 import { handleHttp } from '../../../transport/http/http.ts'
 import { MemoryService } from './memory-service.ts'
-import { HandFeed, KeptLog, encodeView, realClock } from './parts.ts'
+import { HandFeed, KeptLog, realClock } from './parts.ts'
 
 /** A gateway on a real HTTP server, over sessions in memory. */
 export interface Rig {
@@ -30,8 +30,16 @@ export async function startRig(
   const feed = new HandFeed()
   const log = new KeptLog()
   const { read, positions } = service
-  const views = { encodeView, viewGroup: () => '' }
-  const fanOut = new FanOut({ feed, node: 'here', clock: realClock, logger: log, read, positions, ...views })
+  const fanOut = new FanOut({
+    feed,
+    node: 'here',
+    clock: realClock,
+    logger: log,
+    read,
+    positions,
+    encodeView: (record, principal) => service.encodeView(record, principal),
+    viewGroup: () => service.viewGroup(),
+  })
   fanOut.start()
   service.sink = fanOut
   service.onBroadcast = (id, message) => feed.onMessage({ kind: 'message', id, message })

@@ -1,6 +1,7 @@
 import type {
   Caller,
   CreateRequest,
+  Principal,
   SessionService,
   UpdateRequest,
   UpdateResult,
@@ -21,12 +22,27 @@ export class MemoryService implements SessionService {
   delayMs: () => number = () => 0
   /** What every operation fails with. */
   failure: Error | null = null
-  readonly encodeView = encodeView
-  readonly stateOf = (record: SessionRecord): PublicState => JSON.parse(record.state) as PublicState
+  /** Why no session can be shown. */
+  unshowable: Error | null = null
   #created = 0
   #epoch = 1000
   /** Writes are done one after another, as the mailboxes of the real service do. */
   #writes: Promise<unknown> = Promise.resolve()
+
+  encodeView(record: SessionRecord, principal: Principal | null): string {
+    if (this.unshowable !== null) throw this.unshowable
+    return encodeView(record, principal)
+  }
+
+  viewGroup(): string {
+    if (this.unshowable !== null) throw this.unshowable
+    return ''
+  }
+
+  stateOf(record: SessionRecord): PublicState {
+    if (this.unshowable !== null) throw this.unshowable
+    return JSON.parse(record.state) as PublicState
+  }
 
   create(request: CreateRequest, caller: Caller): Promise<{ created: boolean; record: SessionRecord }> {
     return this.#write(`create ${request.id ?? ''}`, () => {
