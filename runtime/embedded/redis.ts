@@ -60,6 +60,14 @@ export async function startRedis(options: {
   }
 }
 
+/** Where the Redis of a start that runs in this data folder answers; `null`: none runs. */
+export async function runningRedisUrl(dataDir: string): Promise<string | null> {
+  const known = recall(join(dataDir, 'redis.json'), parseMemory)
+  if (known === null) return null
+  const running = await findRunning(known, realpathSync(join(dataDir, 'redis')))
+  return running && describe(running, known.port, true).url
+}
+
 function parseMemory(value: unknown): Memory | null {
   const { port, process } = value as Partial<Memory>
   if (typeof port !== 'number') return null

@@ -3,7 +3,7 @@ import type { Plan } from '../../actors/plan.ts'
 import type { HostParts } from './host-parts.ts'
 
 /** @returns bytes that a record with this plan takes. @throws TroupeError `too_large` */
-export function checkSize({ limits }: HostParts, { state, internals, mail }: Plan): number {
+export function checkSize({ limits }: Pick<HostParts, 'limits'>, { state, internals, mail }: Plan): number {
   let sent = 0
   for (const { event } of mail) sent += event.length
   if (sent > limits.maxEventBytes)
