@@ -59,6 +59,10 @@ export class ActorTree implements Stepper {
     return { context, historyValue, children: withErrors(children as PersistedChildren) }
   }
 
+  checkReferences(snapshot: AnyMachineSnapshot): void {
+    checkReferences(snapshot, [])
+  }
+
   #create(options: object): AnyActorRef {
     const root = createActor(this.#logic, { ...options, logger: this.#log }) as unknown as AnyActorRef
     // Without a listener XState throws an error of the machine at the process.
@@ -122,6 +126,44 @@ function checkNames(children: Children): void {
     }
     checkNames((child.getSnapshot() as { children?: Children }).children ?? {})
   }
+}
+
+/** @throws Error if a context refers to an actor that would not be found by it once the session is restored */
+function checkReferences({ context, children }: AnyMachineSnapshot, path: ActorPath): void {
+  const own = children as Children
+  const found = findReference(context, (ref) => own[ref.id] !== ref)
+  if (found !== null) {
+    const whose = path.length === 0 ? 'the context' : `the context of actor "${path.join('.')}"`
+    throw new Error(
+      `${whose} holds at ${found.at} a reference to actor "${found.ref.id}", which is none of its own children: it would be lost ` +
+        'when the session goes on elsewhere. Clear it when you stop the actor; for other actors keep a systemId',
+    )
+  }
+  for (const [id, child] of Object.entries(own)) {
+    const snapshot = child?.getSnapshot() as Partial<AnyMachineSnapshot> | undefined
+    if (snapshot?.machine !== undefined) checkReferences(snapshot as AnyMachineSnapshot, [...path, id])
+  }
+}
+
+/** The first reference to an actor within the value that is wanted, and where it is. */
+function findReference(
+  value: unknown,
+  isWanted: (ref: AnyActorRef) => boolean,
+  path = '',
+): { readonly at: string; readonly ref: AnyActorRef } | null {
+  if (typeof value !== 'object' || value === null) return null
+  if (isActorRef(value)) return isWanted(value) ? { at: path, ref: value } : null
+  for (const [key, member] of Object.entries(value)) {
+    const inner = Array.isArray(value) ? `${path}[${key}]` : path === '' ? key : `${path}.${key}`
+    const found = findReference(member, isWanted, inner)
+    if (found !== null) return found
+  }
+  return null
+}
+
+/** As XState tells them from other objects when it persists a context. */
+function isActorRef(value: object): value is AnyActorRef {
+  return 'sessionId' in value && 'send' in value && 'ref' in value
 }
 
 type PersistedChildren = Record<string, { snapshot: { children?: PersistedChildren; error?: unknown } }>

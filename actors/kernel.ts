@@ -30,6 +30,8 @@ import { validate } from './validate.ts'
 /** Configurations whose tags and accepted events are remembered. */
 const MAX_CONFIGURATIONS = 10_000
 const NO_INTERNALS = '{}'
+/** How XState writes a reference to an actor. */
+const REFERENCE = '"xstate$$type"'
 
 /** What is being computed, for the error if it fails. */
 interface Step {
@@ -308,6 +310,9 @@ export class Kernel {
     if (hasUnstorableCharacter(state)) {
       throw this.#fault(step, new Error('the context or output holds a NUL or half of a surrogate pair'))
     }
+    const internals = this.#internals(persisted, pending, step)
+    if (root !== null && (state.includes(REFERENCE) || internals.includes(REFERENCE)))
+      this.#stepper.checkReferences(snapshot)
     return {
       live: {
         snapshot,
@@ -319,7 +324,7 @@ export class Kernel {
       },
       status,
       state,
-      internals: this.#internals(persisted, pending, step),
+      internals,
       from: step.before === null ? null : JSON.stringify(step.before.value),
       emitted,
       mail: mail ?? NO_MAIL,

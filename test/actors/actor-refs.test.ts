@@ -9,6 +9,7 @@ import type { Result } from '../../actors/kernel.ts'
 import type { Plan } from '../../actors/plan.ts'
 import type { PublicState, SessionRecord } from '../../actors/session.ts'
 import { recordOf } from './driven.ts'
+import { faultOf } from './fault-of.ts'
 
 /** A session of which nothing remains between two steps but its record. */
 class Stored {
@@ -162,6 +163,99 @@ describe('references to actors in context, restored before each step', () => {
     const session = new Stored(parent)
     run(session, 'SPAWN', 'BY_SYSTEM', 'BY_SYSTEM', 'POKE')
     expect(counts(session)).toEqual({ x: 3, y: 0, z: 0 })
+  })
+})
+
+describe('references that would be lost', () => {
+  const child = setup({
+    types: {} as {
+      context: { other: AnyActorRef | undefined }
+      input: AnyActorRef | undefined
+      events: { type: string }
+    },
+    actors: { counter },
+  }).createMachine({
+    context: ({ input }) => ({ other: input }),
+    on: { OWN: { actions: assign({ other: ({ spawn }) => spawn('counter', { id: 'own' }) }) } },
+  })
+  const holder = setup({
+    types: {} as {
+      context: { refs: { list: (AnyActorRef | undefined)[] } }
+      events: { type: string }
+    },
+    actors: { counter, child },
+  }).createMachine({
+    context: { refs: { list: [] } },
+    on: {
+      SPAWN: {
+        actions: assign({ refs: ({ spawn }) => ({ list: [spawn('counter', { id: 'x' })] }) }),
+      },
+      STOP: { actions: stopChild('x') },
+      STOP_AND_CLEAR: { actions: [stopChild('x'), assign({ refs: { list: [] } })] },
+      SELF: { actions: assign({ refs: ({ self }) => ({ list: [self] }) }) },
+      CHILD: { actions: assign({ refs: ({ spawn }) => ({ list: [spawn('child', { id: 'c' })] }) }) },
+      OWN: { actions: sendTo('c', { type: 'OWN' }) },
+      GRANDCHILD: {
+        actions: assign({
+          refs: ({ context }) => {
+            const { children } = context.refs.list[0]?.getSnapshot() as {
+              children: Record<string, AnyActorRef>
+            }
+            return { list: [...context.refs.list, children['own']] }
+          },
+        }),
+      },
+      SIBLING: {
+        actions: assign({
+          refs: ({ spawn, context }) => ({
+            list: [...context.refs.list, spawn('child', { id: 'd', input: context.refs.list[0] })],
+          }),
+        }),
+      },
+    },
+  })
+  it.each<[string, string[], string]>([
+    [
+      'to a child that is stopped',
+      ['SPAWN', 'STOP'],
+      'the context holds at refs.list[0] a reference to actor "x"',
+    ],
+    ['to itself', ['SELF'], 'the context holds at refs.list[0] a reference to actor "'],
+    [
+      "to a child's child",
+      ['CHILD', 'OWN', 'GRANDCHILD'],
+      'the context holds at refs.list[1] a reference to actor "own"',
+    ],
+    [
+      "of a child to its parent's child",
+      ['SPAWN', 'SIBLING'],
+      'the context of actor "d" holds at other a reference to actor "x"',
+    ],
+  ])('one %s is refused, and nothing is changed', (_, events, reason) => {
+    const session = new Stored(holder)
+    const last = events.at(-1) ?? ''
+    run(session, ...events.slice(0, -1))
+    const before = [session.state, session.children]
+    const fault = faultOf(() => run(session, last))
+    expect(fault.message).toContain(`failed while handling "${last}" in state {}: ${reason}`)
+    expect(fault.message).toContain('none of its own children')
+    expect([session.state, session.children]).toEqual(before)
+  })
+
+  it('a child that is stopped and cleared in one step is no harm', () => {
+    const kernel = new Kernel(defineSession({ name: 'driven', version: 1, machine: holder }))
+    const spawned = kernel.transition(kernel.initial(undefined).live, { type: 'SPAWN' })
+    if (spawned === null) throw new Error('it changes')
+    expect(() => kernel.transition(spawned.live, { type: 'STOP' })).toThrow('none of its own children')
+    const live = kernel.restore(recordOf(spawned))
+    const cleared = kernel.transition(live, { type: 'STOP_AND_CLEAR' })
+    expect(cleared?.state).toContain('"context":{"refs":{"list":[]}}')
+  })
+
+  it('a child may hold its own', () => {
+    const session = new Stored(holder)
+    run(session, 'CHILD', 'OWN')
+    expect(session.children['c']?.snapshot.context).toEqual({ other: { xstate$$type: 1, id: 'own' } })
   })
 })
 
