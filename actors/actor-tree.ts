@@ -112,7 +112,8 @@ function at(root: AnyActorRef, path: ActorPath): AnyActorRef | undefined {
 /** @throws Error if an actor could not be restored by what a record can hold of it */
 function checkNames(children: Children): void {
   for (const [id, child] of Object.entries(children)) {
-    if (child === undefined) continue
+    if (child === undefined)
+      throw new Error(`it spawns actor "${id}" from logic that is not in setup({ actors })`)
     if (typeof child.src !== 'string') {
       throw new Error(
         `it spawns actor "${id}" from logic without a name: put the logic into setup({ actors }), and spawn it by its key`,

@@ -1,4 +1,5 @@
 /** What follows a commit on the process that made it, in this order: subscribers, the sender, actions, timers, the audit. */
+import { messageOf } from '../../actors/errors.ts'
 import type { Effect, Live, Plan } from '../../actors/plan.ts'
 import type { CommitEntry, StoreOutcome } from '../../actors/ports.ts'
 import { comparePositions } from '../../actors/session.ts'
@@ -78,6 +79,14 @@ export function afterCommit(
   answer()
   runEffects(effects, record, parts.log)
   if (record.timers !== '-') parts.onTimers(record)
+  if (live?.snapshot.status === 'error') {
+    const { machine, version } = record
+    const reason = messageOf(live.snapshot.error)
+    parts.log.error(
+      { id, machine, version, events, reason },
+      'a session has ended with an error of its machine',
+    )
+  }
   parts.onRuns(record, outcome.kind === 'committed' ? live : null)
   if (entry.transitions.some(({ mail }) => mail.length > 0)) parts.onMail(id)
   parts.onCommitted(id)

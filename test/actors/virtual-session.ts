@@ -3,6 +3,7 @@ import { Kernel } from '../../actors/kernel.ts'
 import type { Result } from '../../actors/kernel.ts'
 import type { SessionDefinition } from '../../actors/define-session.ts'
 import type { Plan } from '../../actors/plan.ts'
+import { messageOf } from '../../actors/errors.ts'
 import type { PublicState, SessionRecord } from '../../actors/session.ts'
 import { dueTimes, encodeTimers } from '../../actors/timers.ts'
 import { recordOf } from './driven.ts'
@@ -10,6 +11,8 @@ import { recordOf } from './driven.ts'
 export class VirtualSession {
   kernel: Kernel
   readonly emitted: unknown[] = []
+  /** What it ended with. */
+  readonly errors: string[] = []
   now = 0
   #record: SessionRecord
 
@@ -67,6 +70,7 @@ export class VirtualSession {
       String(this.now + Number(delay)),
     )
     this.#record = { ...recordOf(plan, this.#record.version + 1), timers: word }
+    if (plan.status === 'error') this.errors.push(messageOf(plan.live.snapshot.error))
     this.emitted.push(...plan.emitted.map((text) => JSON.parse(text) as unknown))
     for (const { action } of plan.effects) action.exec?.(action.info, action.params)
   }

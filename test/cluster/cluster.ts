@@ -110,7 +110,8 @@ export class Cluster {
     const deadline = Date.now() + timeoutMs
     let quiet = 0
     for (;;) {
-      const { audit } = await this.health()
+      // Who was killed last may still be asked.
+      const { audit } = await this.health().catch(() => ({ audit: null }))
       quiet = audit?.status === 'ok' && audit.backlog === 0 ? quiet + 1 : 0
       // The health is of the last sweep, a second ago at most.
       if (quiet === 4) return
