@@ -41,11 +41,12 @@ function machine(go: unknown, more: object = {}): AnyStateMachine {
   return setup({
     types,
     actors: { fragile, done, sum, wait, pinging, timed },
+    actions: { count: assign({ pings: ({ context }) => context.pings + 1 }) },
   }).createMachine({
     id: 'driven',
     context: { pings: 0 },
     initial: 'calm',
-    on: { PING: { actions: assign({ pings: ({ context }) => context.pings + 1 }) }, GO: go },
+    on: { PING: { actions: 'count' }, GO: go as object },
     states: { calm: {}, busy: {} },
     ...more,
   } as never) as unknown as AnyStateMachine
