@@ -31,7 +31,8 @@ export type { SessionView } from '../actors/view.ts'
 export type { Until } from '../transport/feed/wait-for.ts'
 export type { SessionNotice } from './notices.ts'
 export type { Options } from './options.ts'
-export type { CreateOptions, Runtime, RuntimeHealth, Session, UpdateOptions } from './runtime.ts'
+export type { Runtime, RuntimeHealth } from './runtime.ts'
+export type { CreateOptions, Session, UpdateOptions } from './sessions.ts'
 
 export interface RuntimeConfig extends Partial<Omit<Options, 'redisUrl'>> {
   readonly definitions: readonly SessionDefinition[]
