@@ -204,8 +204,10 @@ export class Kernel {
   /** The actors of a record. @throws TroupeError `internal` if the machine no longer knows its state */
   restore(record: SessionRecord): Live {
     try {
-      const { pending, state, ...internals } = readRecord(record)
-      return { ...this.#stepper.restore({ ...internals, ...state }), ...pending }
+      const { pending, state, children, historyValue } = readRecord(record)
+      const { snapshot, root } = this.#stepper.restore({ ...state, children, historyValue })
+      const { timers, runs, nextKey, taken } = pending
+      return { snapshot, root, timers, runs, nextKey, taken }
     } catch (cause) {
       throw this.#fault(`restoring session ${record.id} at version ${record.version}`, cause)
     }
