@@ -40,7 +40,11 @@ export class ActorTree implements Stepper {
     const root = this.#create({ snapshot: persisted })
     // Its actors are told that they start; nothing of it is news to the session (the stage is not open).
     root.start()
-    return { snapshot: root.getSnapshot() as AnyMachineSnapshot, root }
+    const snapshot = root.getSnapshot() as AnyMachineSnapshot
+    // XState keeps what it threw at restoring, in place of throwing it.
+    if (snapshot.status === 'error' && (persisted as { status?: unknown }).status === 'active')
+      throw snapshot.error
+    return { snapshot, root }
   }
 
   promiseAt({ root }: Live, path: ActorPath): PromiseActor | null {

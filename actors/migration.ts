@@ -20,6 +20,7 @@ import { rebuildMachine } from './rebuild-machine.ts'
 import type { NodeConfig } from './rebuild-machine.ts'
 import type { PublicState } from './session.ts'
 import type { Outcome } from './stepper.ts'
+import { findUnstorable } from './storable.ts'
 
 /** Type of the event by which a migration is told: to the audit, to subscribers, to input and delay functions. */
 export const MIGRATED = 'troupe.migrated'
@@ -263,8 +264,11 @@ function checkResult(result: unknown): MigratedSession {
     [other === undefined, `${other} is not known; there are: value, context, children, starts`],
   ] as const
   const problem = problems.find(([isGood]) => !isGood)
-  if (problem === undefined) return result as MigratedSession
-  throw new Error(`migrate: ${problem[1]}`)
+  if (problem !== undefined) throw new Error(`migrate: ${problem[1]}`)
+  const unstorable = findUnstorable(context)
+  if (unstorable !== null) throw new Error(`the context cannot be stored as JSON at ${unstorable}`)
+  // A copy: it may be frozen, or shared with others.
+  return structuredClone(result) as MigratedSession
 }
 
 /** Those that `migrate` returned, with the state that it gives them; the others stop. */

@@ -1,5 +1,5 @@
 import { assign, cancel, fromPromise, raise, sendTo, setup } from 'xstate'
-import type { AnyStateMachine } from 'xstate'
+import type { AnyActorRef, AnyStateMachine } from 'xstate'
 import { describe, expect, it } from 'vitest'
 import { defineSession } from '../../actors/define-session.ts'
 import type { MigratedSession, SessionConfig, StoredSession } from '../../actors/define-session.ts'
@@ -354,6 +354,38 @@ describe('actors of a migrated session', () => {
       })),
     )
     expect(none).toEqual({})
+  })
+
+  it('MG1 references in the context go on, also in a result that is frozen; so do delayed events for children and system ids', () => {
+    const child = setup({ types }).createMachine({
+      id: 'counter',
+      context: { n: 0 },
+      on: { ADD: { actions: assign({ n: ({ context }) => (context['n'] as number) + 1 }) } },
+    })
+    const machine = order(
+      { counter: child },
+      { busy: { invoke: { id: 'counter', src: 'counter', systemId: 'the-counter' } } },
+      {
+        on: {
+          SPAWN: { actions: assign({ ref: ({ spawn }) => spawn('counter', { id: 'mine' }) }) },
+          POKE: { actions: sendTo(({ context }) => context['ref'] as AnyActorRef, { type: 'ADD' }) },
+          LATER: { actions: sendTo('counter', { type: 'ADD' }, { delay: 20 }) },
+          BY_SYSTEM: {
+            actions: sendTo(({ system }) => system.get('the-counter') as AnyActorRef, { type: 'ADD' }),
+          },
+        },
+      },
+    )
+    const session = migrated(machine, ['SPAWN', 'LATER'], machine, ({ value, context }) =>
+      Object.freeze({
+        value,
+        context: Object.freeze({ ...context, ref: Object.freeze(context['ref'] as object) }),
+      }),
+    )
+    for (const type of ['POKE', 'BY_SYSTEM']) session.send({ type })
+    session.advance(20)
+    const counts = Object.entries(children(session)).map(([id, { snapshot }]) => [id, snapshot.context])
+    expect(Object.fromEntries(counts)).toEqual({ mine: { n: 1 }, counter: { n: 2 } })
   })
 
   it('MG1 migrate may change them, and leave some out: what a state invokes starts anew then', () => {

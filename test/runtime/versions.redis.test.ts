@@ -4,12 +4,14 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { defineSession } from '../../actors/define-session.ts'
 import type { MigratedSession, StoredSession } from '../../actors/define-session.ts'
 import { partitionOf } from '../../actors/partitions.ts'
+import { StoreFailure } from '../../actors/ports.ts'
 import type { Clock } from '../../actors/ports.ts'
 import { TroupeError } from '../../actors/errors.ts'
 import type { SessionId } from '../../actors/session.ts'
 import type { SessionView } from '../../actors/view.ts'
 import { NOBODY, TestCluster, sid, until } from '../support/hosts.ts'
 import type { TestProcess } from '../support/hosts.ts'
+import { overriding } from './overriding.ts'
 
 /** Everything that waits for a time of its own waits a twentieth of it. */
 const hurried: Clock = {
@@ -271,6 +273,29 @@ describe('a version with migrate', () => {
     await expect(view(both)).rejects.toThrow('three euros')
     expect(await stored()).toBe(before)
     expect(await both.host.delete(id, NOBODY)).toBe(true)
+  })
+
+  it('MG2 a migration whose reply is lost is made once; keys from before it are known after it', async () => {
+    await old.host.update({ id, event: { type: 'ADD' }, key: 'k' }, NOBODY)
+    await old.host.drain(0)
+    let isLost = false
+    const both = await cluster.process({
+      definitions: [first, second(toEuros, 3)],
+      wrap: (store) =>
+        overriding(store, {
+          async execute(entries) {
+            const outcomes = await store.execute(entries)
+            if (isLost || !entries.some(({ kind }) => kind === 'commit')) return outcomes
+            isLost = true
+            throw new StoreFailure('unknown', 'the reply was lost')
+          },
+        }),
+    })
+    const again = await both.host.update({ id, event: { type: 'ADD' }, key: 'k' }, NOBODY)
+    expect(again).toMatchObject({ outcome: 'duplicate', applied: 2 })
+    expect((await add(both)).record).toMatchObject({ version: 4, machineVersion: 3 })
+    expect(isLost).toBe(true)
+    expect(await rows()).toEqual(['1 created v1', '2 event v1', '3 migrated v3', '4 event v3'])
   })
 
   it('MG2 many events at once migrate it once', async () => {
