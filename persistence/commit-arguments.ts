@@ -2,6 +2,7 @@
 import { partitionOf } from '../actors/partitions.ts'
 import type { CommitEntry, StoreEntry } from '../actors/ports.ts'
 import type { Keys } from './keys.ts'
+import { KEY_TTL_MARGIN_MS } from './store-times.ts'
 
 interface CommitCall {
   readonly keys: string[]
@@ -33,9 +34,6 @@ export function encodeCall(
   })
   return call
 }
-
-/** A record outlives its session by this, so that the sweep still finds it. */
-const KEY_TTL_MARGIN_MS = 600_000
 
 function encodeEntry(entry: StoreEntry, partition: number, node: string, args: (string | number)[]): void {
   const number = entry.kind === 'check' ? 0 : entry.number

@@ -18,6 +18,7 @@ import { parseMailEntry } from './mail-entry.ts'
 import { agreeOnLayout } from './layout.ts'
 import { connectRedis, whenReady } from './redis.ts'
 import { Script } from './scripts.ts'
+import { DOWNTIME_MS, MAIL_WAITS_MS, SWEEP_LEASE_MS } from './store-times.ts'
 
 export interface RedisSessionStoreOptions {
   readonly url: string
@@ -30,12 +31,6 @@ export interface RedisSessionStoreOptions {
 
 const CONNECT_TIMEOUT_MS = 5000
 const COMPARE_RETRY_MS = 200
-/** A process that died leaves its partitions to others after this. */
-const SWEEP_LEASE_MS = 1500
-/** Nobody has looked after a partition for so long: it was down. */
-const DOWNTIME_MS = 10_000
-/** The process that committed it delivers mail at once; what is older has lost its process. */
-const MAIL_WAITS_MS = 1500
 
 export class RedisSessionStore implements SessionStore {
   readonly node: string

@@ -106,7 +106,7 @@ export class Writer {
 }
 
 /** A row of the outbox, by its one-letter fields. */
-export type Row = Readonly<Record<string, string>>
+type Row = Readonly<Record<string, string>>
 
 /** Everything of one session in Redis. */
 export interface Traces {

@@ -1,0 +1,10 @@
+/** Times that every store keeps to. Those that only the commit knows stand in `lua/commit.lua`. */
+
+/** A process that died leaves its partitions to others after this. */
+export const SWEEP_LEASE_MS = 1500
+/** Nobody has looked after a partition for so long: it was down. */
+export const DOWNTIME_MS = 10_000
+/** The process that committed it delivers mail at once; what is older has lost its process. */
+export const MAIL_WAITS_MS = 1500
+/** A record outlives its session by this, so that the sweep still finds it. */
+export const KEY_TTL_MARGIN_MS = 600_000
