@@ -1,0 +1,69 @@
+/** What of a session is due later, in the test kit. */
+import { afterEach, describe, expect, it } from 'vitest'
+import { createTestKit } from '../../runtime/testing/index.ts'
+import type { TestKit, TestKitConfig } from '../../runtime/testing/index.ts'
+import { orderSession, ticker } from './machines.ts'
+
+let kit: TestKit
+
+async function start(config: TestKitConfig): Promise<TestKit> {
+  kit = await createTestKit(config)
+  return kit
+}
+afterEach(() => kit.close())
+
+const HOUR = 3_600_000
+
+describe('advance', () => {
+  it('fires each timer at its very time, and none before', async () => {
+    const { definition } = orderSession()
+    await start({ definitions: [definition], start: new Date('2030-05-01T12:00:00Z') })
+    const { id } = await kit.createSession(definition)
+    await kit.advance(HOUR / 2 - 1)
+    expect((await kit.getSession<typeof definition>(id))?.context.reminders).toBe(0)
+    await kit.advance(1)
+    expect((await kit.getSession<typeof definition>(id))?.context.reminders).toBe(1)
+    await kit.advance(HOUR / 2)
+    expect(await kit.getSession(id)).toMatchObject({ value: 'cancelled', status: 'done' })
+    expect(
+      kit.history(id).map(({ kind, time, version }) => [kind, new Date(time).toISOString(), version]),
+    ).toEqual([
+      ['created', '2030-05-01T12:00:00.000Z', 1],
+      ['timer', '2030-05-01T12:30:00.000Z', 2],
+      ['timer', '2030-05-01T13:00:00.000Z', 3],
+    ])
+    expect(kit.now().toISOString()).toBe('2030-05-01T13:00:00.000Z')
+  })
+
+  it('one that arms the next ticks exactly, however the time is cut', async () => {
+    await start({ definitions: [ticker] })
+    const { id } = await kit.createSession(ticker)
+    const ticks = async () => (await kit.getSession<typeof ticker>(id))?.context.ticks
+    await kit.advance(3000)
+    expect(await ticks()).toBe(3)
+    for (let n = 0; n < 10; n++) await kit.advance(250)
+    expect(await ticks()).toBe(5)
+    await kit.advance(60_000)
+    expect(await ticks()).toBe(65)
+    await kit.advance(499)
+    expect(await ticks()).toBe(65)
+  })
+
+  it('a month passes in no time, and a session ends at the end of its lifetime', async () => {
+    const { definition } = orderSession()
+    await start({ definitions: [definition, ticker] })
+    const { id } = await kit.createSession(definition)
+    const notices: unknown[] = []
+    await kit.subscribe(id, ({ kind }) => notices.push([kind, kit.now().toISOString()]))
+    const began = performance.now()
+    await kit.advance(30 * 24 * HOUR)
+    expect(performance.now() - began).toBeLessThan(5000)
+    expect(await kit.getSession(id)).toBeNull()
+    expect(notices).toEqual([
+      ['updated', '2026-01-01T00:00:00.000Z'],
+      ['updated', '2026-01-01T00:30:00.000Z'],
+      ['updated', '2026-01-01T01:00:00.000Z'],
+      ['ended', '2026-01-02T01:00:00.000Z'],
+    ])
+  })
+})
