@@ -63,7 +63,9 @@ export class TestKit {
     const log = logger ?? createLogger('error', 'test')
     this.#time = new VirtualTime(start)
     this.#server = new MemoryServer(() => Math.floor(this.#time.nowMs))
-    this.#keeper = new TimeKeeper(this.#time, this.#server)
+    this.#keeper = new TimeKeeper(this.#time, this.#server, () =>
+      this.#processes.some(({ isAlive }) => isAlive),
+    )
     this.faults = new Faults({ asId, crash: () => this.#serving().crash() })
     const { faults } = this
     this.#newProcess = (node) =>

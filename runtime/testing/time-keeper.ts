@@ -7,22 +7,25 @@ const DUE_WITHIN_MS = 1100
 /** Whoever waits for less still does something; what waits for longer has an entry among what is due. */
 const IDLE_MS = 3000
 /** Turns of the event loop without anything done, after which nothing is under way. */
-const QUIET_TURNS = 3
+const QUIET_TURNS = 2
 
 export class TimeKeeper {
   readonly #time: VirtualTime
   readonly #server: MemoryServer
+  readonly #isServed: () => boolean
   /** One at a time lets time go on. */
   #queue: Promise<unknown> = Promise.resolve()
 
-  constructor(time: VirtualTime, server: MemoryServer) {
+  /** @param isServed whether any process looks after the sessions */
+  constructor(time: VirtualTime, server: MemoryServer, isServed: () => boolean) {
     this.#time = time
     this.#server = server
+    this.#isServed = isServed
   }
 
   /** Resolves once no process has anything to do now, timers and what user code waits for aside. */
   async settle(): Promise<void> {
-    let seen = -1
+    let seen = this.#time.works
     let quiet = 0
     while (quiet < QUIET_TURNS) {
       await new Promise<void>((resolve) => setImmediate(resolve))
@@ -71,7 +74,7 @@ export class TimeKeeper {
       const waitMs = this.#time.untilTimerMs
       if (this.#isIdle()) {
         this.#time.passForServer(leftMs)
-        this.#server.pretendLooks(leftMs)
+        if (this.#isServed()) this.#server.pretendLooks(leftMs)
       } else if (waitMs === null || waitMs > leftMs) this.#time.pass(leftMs)
       else {
         await this.#step()

@@ -161,9 +161,12 @@ describe('crashBeforeResult', () => {
 describe('loseReply', () => {
   it('CM4 CM6 the process asks what became of its commit: applied once, answered as committed, its action runs once', async () => {
     const id = await ordered()
+    const before = kit.now().getTime()
     kit.faults.loseReply(id)
     expect(await kit.updateSession(id, { type: 'NOTE' })).toMatchObject({ outcome: 'committed', applied: 2 })
     expect(kit.history(id)).toHaveLength(2)
+    // It waits for a moment before it asks.
+    expect(kit.now().getTime() - before).toBe(100)
     expect(order.told).toEqual(['noted'])
     expect(await kit.updateSession(id, { type: 'NOTE' })).toMatchObject({ outcome: 'committed', applied: 3 })
   })
@@ -214,6 +217,22 @@ describe('duplicateEvent', () => {
 })
 
 describe('crash', () => {
+  it('TM5 what a promise of the dead process comes to later counts for nothing', async () => {
+    const ends: ((receipt: string) => void)[] = []
+    const slow = orderSession(() => new Promise((resolve) => ends.push(resolve)))
+    const own = await createTestKit({ definitions: [slow.definition] })
+    const { id } = await own.createSession(slow.definition)
+    await own.updateSession(id, { type: 'PAY' })
+    own.faults.crash()
+    ends[0]?.('from the dead')
+    await own.advance(17_000)
+    expect(await own.getSession(id)).toMatchObject({ value: 'charging' })
+    ends[1]?.('from the living')
+    await own.advance(0)
+    expect(await own.getSession(id)).toMatchObject({ context: { receipt: 'from the living' } })
+    await own.close()
+  })
+
   it('of all processes: calls say so, until another one is started, which finds what there was', async () => {
     const id = await ordered()
     kit.faults.crash()

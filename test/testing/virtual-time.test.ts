@@ -66,4 +66,32 @@ describe('advance', () => {
       ['ended', '2026-01-02T01:00:00.000Z'],
     ])
   })
+
+  it('time in which nothing happened is no downtime; time without processes is', async () => {
+    const definition = { ...orderSession().definition, overdueTimers: 'remaining' as const }
+    await start({ definitions: [definition] })
+    const { id } = await kit.createSession(definition)
+    await kit.advance(HOUR / 2)
+    expect(kit.history(id).map(({ kind }) => kind)).toEqual(['created', 'timer'])
+    await kit.advance(HOUR / 4)
+    kit.faults.crash()
+    kit.faults.crash()
+    await kit.advance(HOUR)
+    await kit.startProcess()
+    await kit.advance(10_000)
+    expect(kit.history(id).map(({ kind }) => kind)).toEqual(['created', 'timer', 'overdue'])
+    await kit.advance(HOUR / 4)
+    expect(await kit.getSession(id)).toMatchObject({ value: 'cancelled' })
+  })
+
+  it('what is armed on the way and due before the end is done too', async () => {
+    const { definition } = orderSession()
+    await start({ definitions: [definition, ticker] })
+    const { id } = await kit.createSession(definition)
+    await kit.advance(HOUR / 2 - 59_993)
+    await kit.createSession(ticker, { id: 'late' })
+    await kit.advance(59_993)
+    expect(await kit.getSession('late')).toMatchObject({ context: { ticks: 59 } })
+    expect(await kit.getSession(id)).toMatchObject({ context: { reminders: 1 } })
+  })
 })
