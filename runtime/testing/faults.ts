@@ -71,7 +71,7 @@ export class Faults {
     this.#options.crash()
   }
 
-  /** @internal Whether this fault is armed for the session; if so it has fired now. */
+  /** Whether this fault is armed for the session; if so it has fired now. */
   take(kind: FaultKind, session: string): boolean {
     const found = this.#pending.find((fault) => fault.kind === kind && fault.session === session)
     this.#pending = this.#pending.filter((fault) => fault !== found)
@@ -82,3 +82,6 @@ export class Faults {
     this.#pending = [...this.#pending, { kind, session: this.#options.asId(session) }]
   }
 }
+
+/** Fault points as a test sees them. */
+export type FaultPoints = Omit<Faults, 'take'>

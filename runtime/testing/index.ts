@@ -2,7 +2,7 @@
 import { TestKit } from './test-kit.ts'
 import type { TestKitConfig } from './test-kit.ts'
 
-export type { Faults, FaultKind, PendingFault } from './faults.ts'
+export type { FaultKind, FaultPoints, PendingFault } from './faults.ts'
 export type { Transition } from './history.ts'
 export type { TestKit, TestKitConfig } from './test-kit.ts'
 

@@ -13,6 +13,7 @@ import { asId, waitForSession } from '../session-api.ts'
 import type { CreateOptions, Session, UpdatedSession, UpdateOptions } from '../session-api.ts'
 import { systemClock } from '../clock.ts'
 import { Faults } from './faults.ts'
+import type { FaultPoints } from './faults.ts'
 import { transitionOf } from './history.ts'
 import type { Transition } from './history.ts'
 import { SimulatedProcess } from './simulated-process.ts'
@@ -37,7 +38,8 @@ export interface TestKitConfig extends Partial<Limits> {
 
 export class TestKit {
   /** Fault points, see {@link Faults}. */
-  readonly faults: Faults
+  readonly faults: FaultPoints
+  readonly #faults: Faults
   readonly #time: VirtualTime
   readonly #server: MemoryServer
   readonly #keeper: TimeKeeper
@@ -66,8 +68,9 @@ export class TestKit {
     this.#keeper = new TimeKeeper(this.#time, this.#server, () =>
       this.#processes.some(({ isAlive }) => isAlive),
     )
-    this.faults = new Faults({ asId, crash: () => this.#serving().crash() })
-    const { faults } = this
+    this.#faults = new Faults({ asId, crash: () => this.#serving().crash() })
+    const faults = this.#faults
+    this.faults = faults
     this.#newProcess = (node) =>
       new SimulatedProcess({
         node,
@@ -118,7 +121,7 @@ export class TestKit {
     event: EventOf<D>,
     options: UpdateOptions = {},
   ): Promise<UpdatedSession<D>> {
-    if (!this.faults.take('duplicateEvent', id))
+    if (!this.#faults.take('duplicateEvent', id))
       return this.#served((process) => process.updateSession<D>(id, event, options))
     const key = options.key ?? `duplicate-${++this.#duplicates}`
     const send = (process: SimulatedProcess): Promise<UpdatedSession<D>> =>
