@@ -162,8 +162,13 @@ export class MemoryServer {
     for (const { due } of this.#partitions) yield* due.values()
   }
 
-  /** Time has passed in which partitions were looked after though nobody did: it is not a downtime. */
-  pretendLooks(ms: number): void {
+  /** Time has passed in which these processes looked after the partitions and told what they serve, as it were. */
+  pretendCare(ms: number, nodes: readonly string[]): void {
+    if (nodes.length === 0) return
+    for (const node of nodes) {
+      const told = this.#processes.get(node)
+      if (told !== undefined) this.#processes.set(node, { ...told, atMs: told.atMs + ms })
+    }
     for (const partition of this.#partitions) {
       const { sweeper } = partition
       if (sweeper === null) continue

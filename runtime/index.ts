@@ -1,9 +1,8 @@
 /** The package `troupe`: what a user's code imports. */
 import type { SessionDefinition } from '../actors/define-session.ts'
-import { messageOf } from '../actors/errors.ts'
 import type { Logger } from '../actors/ports.ts'
 import { checkRedis } from '../persistence/probe-redis.ts'
-import { Registry } from '../actors/registry.ts'
+import { registerAll } from './definitions/register-all.ts'
 import { createLogger } from './logging.ts'
 import { completeOptions } from './options.ts'
 import type { Options } from './options.ts'
@@ -32,7 +31,7 @@ export type { Until } from '../transport/feed/wait-for.ts'
 export type { SessionNotice } from './notices.ts'
 export type { Options } from './options.ts'
 export type { Runtime, RuntimeHealth } from './runtime.ts'
-export type { CreateOptions, Session, UpdateOptions } from './sessions.ts'
+export type { CreateOptions, Session, UpdateOptions } from './session-api.ts'
 
 export interface RuntimeConfig extends Partial<Omit<Options, 'redisUrl'>> {
   readonly definitions: readonly SessionDefinition[]
@@ -56,14 +55,7 @@ export async function createRuntime({ definitions, logger, ...given }: RuntimeCo
   const { redisUrl } = options
   if (redisUrl === null) throw new Error('createRuntime needs redisUrl, e.g. redis://127.0.0.1:6379')
   const log = logger ?? createLogger(options.logLevel, 'runtime')
-  const registry = new Registry((details, message) => log.info(details, message))
-  definitions.forEach((definition, index) => {
-    try {
-      registry.register(definition)
-    } catch (error) {
-      throw new Error(`definitions[${index}]: ${messageOf(error)}`, { cause: error })
-    }
-  })
+  const registry = registerAll(definitions, log)
   await checkRedis(redisUrl)
   if (options.databaseUrl === null) {
     log.warn(

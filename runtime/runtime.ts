@@ -1,4 +1,4 @@
-/** All parts of a serving process, put together. */
+/** All parts of a serving process on Redis, put together. */
 import type { Server } from 'node:http'
 import { randomBytes } from 'node:crypto'
 import { partitionOf, PARTITIONS } from '../actors/partitions.ts'
@@ -10,17 +10,13 @@ import type { AuditHealth, AuditService } from '../persistence/audit/worker.ts'
 import { Keys } from '../persistence/keys.ts'
 import { RedisSessionStore } from '../persistence/redis-session-store.ts'
 import { connectRedis } from '../persistence/redis.ts'
-import { FanOut } from '../transport/feed/fan-out.ts'
 import { RedisFeed } from '../transport/feed/redis-feed.ts'
 import { attachGateway } from '../transport/gateway/server.ts'
 import type { Gateway } from '../transport/gateway/server.ts'
 import { systemClock } from './clock.ts'
-import { Clockwork } from './host/clockwork.ts'
-import { SessionHost } from './host/session-host.ts'
-import type { SessionNotice } from './notices.ts'
 import type { Options } from './options.ts'
-import { Sessions } from './sessions.ts'
-import type { Session } from './sessions.ts'
+import { Serving } from './serving.ts'
+import { SessionApi } from './session-api.ts'
 
 const HEALTH_TIMEOUT_MS = 1000
 
@@ -41,16 +37,14 @@ export interface RuntimeHealth {
   readonly audit?: AuditHealth
 }
 
-export class Runtime extends Sessions {
+export class Runtime extends SessionApi {
   readonly #options: RuntimeParts['options']
-  protected readonly log: Logger
-  protected readonly clock: Clock
+  readonly #log: Logger
+  readonly #clock: Clock
   readonly #store: RedisSessionStore
   readonly #feed: RedisFeed
-  protected readonly fanOut: FanOut
-  protected readonly host: SessionHost
   readonly #wakeup: AuditWakeup
-  readonly #clockwork: Clockwork
+  protected readonly serving: Serving
   readonly #gateways = new Set<Gateway>()
   #audit: AuditService | null = null
   #closing: Promise<void> | null = null
@@ -59,8 +53,8 @@ export class Runtime extends Sessions {
   private constructor({ options, registry, log, clock = systemClock }: RuntimeParts) {
     super()
     this.#options = options
-    this.log = log
-    this.clock = clock
+    this.#log = log
+    this.#clock = clock
     const url = options.redisUrl
     const keys = new Keys(options.keyPrefix)
     const node = randomBytes(6).toString('hex')
@@ -75,39 +69,15 @@ export class Runtime extends Sessions {
       ),
       announceListener: () => this.#store.announceListener(),
     })
-    this.fanOut = new FanOut({
-      feed: this.#feed,
-      node,
-      clock,
-      logger: log,
-      read: (id) => this.#store.read(id),
-      positions: (ids) => this.#store.positions(ids),
-      encodeView: (record, principal) => this.host.encodeView(record, principal),
-      viewGroup: (record, principal) => this.host.viewGroup(record, principal),
-    })
     this.#wakeup = new AuditWakeup({ redisUrl: url, prefix: options.keyPrefix, log })
-    this.host = new SessionHost({
+    this.serving = new Serving({
       store: this.#store,
+      feed: this.#feed,
       registry,
-      sink: this.fanOut,
       clock,
       log,
-      warmSessions: options.warmSessions,
-      sessionTtlMs: options.sessionTtlMs,
-      maxSessionBytes: options.maxSessionBytes,
-      maxEventBytes: options.maxEventBytes,
+      limits: options,
       onCommitted: (id) => this.#wakeup.notify(partitionOf(id)),
-      onTimers: (record) => this.#clockwork.arm(record),
-      onUnknown: (partition) => this.#clockwork.yield(partition),
-    })
-    this.#clockwork = new Clockwork({
-      store: this.#store,
-      expire: (id) => this.host.expire(id),
-      fire: (id, downtime) => this.host.fire(id, downtime),
-      deliver: (partition) => this.host.deliver(partition),
-      takeOver: (id, node) => this.host.takeOver(id, node),
-      clock,
-      log,
     })
   }
 
@@ -125,17 +95,10 @@ export class Runtime extends Sessions {
 
   async #start(): Promise<void> {
     await this.#store.start()
-    await this.host.start()
-    this.fanOut.start()
-    const hear = this.#feed.onMessage
-    this.#feed.onMessage = (message) => {
-      if (message.kind === 'updated') this.host.observe(message.record)
-      else if (message.kind === 'ended') this.host.ended(message.id)
-      hear(message)
-    }
+    await this.serving.start()
     this.#store.onEpochsRaised = () => this.#feed.onInterrupted()
     await this.#feed.start()
-    this.#clockwork.start()
+    this.serving.clockwork.start()
     const { audit, databaseUrl } = this.#options
     if (!audit || databaseUrl === null) return
     this.#audit = await startAudit({
@@ -144,24 +107,7 @@ export class Runtime extends Sessions {
       prefix: this.#options.keyPrefix,
       threads: this.#options.auditThreads,
       batch: this.#options.auditBatch,
-      log: this.log,
-    })
-  }
-
-  /**
-   * Calls back for updates and ends of every session, whichever process of the cluster made them; at most once each.
-   * @returns how to end it. @throws StoreFailure
-   */
-  async onUpdate(callback: (notice: SessionNotice<Session>) => void): Promise<() => void> {
-    return this.fanOut.onAny((message) => {
-      if (message.kind === 'ended')
-        callback({ kind: 'ended', id: message.id, position: message.position, reason: message.reason })
-      else
-        callback({
-          kind: 'updated',
-          session: this.session(message.record),
-          events: JSON.parse(message.events) as string[],
-        })
+      log: this.#log,
     })
   }
 
@@ -176,10 +122,10 @@ export class Runtime extends Sessions {
       heartbeatMs,
     } = this.#options
     const gateway = attachGateway(server, {
-      service: this.host,
-      fanOut: this.fanOut,
-      clock: this.clock,
-      logger: this.log,
+      service: this.serving.host,
+      fanOut: this.serving.fanOut,
+      clock: this.#clock,
+      logger: this.#log,
       ...(this.#options.allowedOrigins.length > 0 ? { origins: this.#options.allowedOrigins } : {}),
       limits: {
         maxFrameBytes,
@@ -203,7 +149,7 @@ export class Runtime extends Sessions {
       node: this.#store.node,
       redis,
       connections: [...this.#gateways].reduce((sum, gateway) => sum + gateway.connections, 0),
-      subscribedSessions: this.fanOut.size,
+      subscribedSessions: this.serving.fanOut.size,
       ...(this.#audit === null ? {} : { audit: this.#audit.health() }),
     }
   }
@@ -215,13 +161,13 @@ export class Runtime extends Sessions {
   }
 
   async #close(deadlineMs: number): Promise<void> {
-    const deadline = this.clock.now() + deadlineMs
-    const left = (): number => Math.max(0, deadline - this.clock.now())
-    this.#clockwork.stop()
+    const deadline = this.#clock.now() + deadlineMs
+    const left = (): number => Math.max(0, deadline - this.#clock.now())
+    this.serving.clockwork.stop()
     await Promise.all([...this.#gateways].map((gateway) => gateway.drain({ deadlineMs: left() })))
-    const unfinished = await this.host.drain(left())
-    if (unfinished > 0) this.log.warn({ sessions: unfinished }, 'left with requests under way')
-    this.fanOut.stop()
+    const unfinished = await this.serving.host.drain(left())
+    if (unfinished > 0) this.#log.warn({ sessions: unfinished }, 'left with requests under way')
+    this.serving.fanOut.stop()
     await this.#wakeup.stop({ deadlineMs: Math.min(1000, left()) })
     await this.#audit?.stop({ deadlineMs: left() })
     this.#feed.stop()

@@ -37,6 +37,8 @@ export interface ClockworkOptions {
   readonly takeOver: (id: SessionId, node: string) => Promise<void>
   readonly clock: Clock
   readonly log: Logger
+  /** Where its rounds begin. Default: anywhere, so that processes do not all look at the same one. */
+  readonly firstPartition?: number | undefined
 }
 
 interface Remembered {
@@ -56,7 +58,7 @@ export class Clockwork {
   }))
   /** Until when partitions are left to others, by the process' own clock. */
   readonly #yielded = new Map<number, number>()
-  #partition = Math.floor(Math.random() * PARTITIONS)
+  #partition: number
   /** Partitions of the first round, which goes without pauses: no timer fires before. */
   #firstRound = PARTITIONS
   #sweeping: { cancel(): void } | null = null
@@ -64,6 +66,7 @@ export class Clockwork {
 
   constructor(options: ClockworkOptions) {
     this.#options = options
+    this.#partition = options.firstPartition ?? Math.floor(Math.random() * PARTITIONS)
   }
 
   start(): void {

@@ -1,60 +1,87 @@
-/** Where a test may have something go wrong: at the next commit of a session. */
-import { TroupeError } from '../../actors/errors.ts'
-import { parseSessionId } from '../../actors/session.ts'
+/** What a test wants to go wrong, armed for one session, each once. */
+import type { SessionId } from '../../actors/session.ts'
 
-export type FaultPoint =
-  'crashBeforeCommit' | 'crashAfterCommit' | 'loseReply' | 'duplicateCommit' | 'duplicateEvent'
+export type FaultKind =
+  'crashBeforeCommit' | 'crashAfterCommit' | 'crashBeforeResult' | 'loseReply' | 'duplicateEvent'
 
-/** One fault of a session that was asked for and has not happened yet. */
 export interface PendingFault {
-  readonly id: string
-  readonly point: FaultPoint
+  readonly kind: FaultKind
+  readonly session: string
 }
 
-/** Each happens once, at the next commit of the session (an event, a timer, a result, …), in the order asked for. */
-export class Faults {
-  #pending: PendingFault[] = []
+export interface FaultsOptions {
+  /** @throws TroupeError `invalid_params` */
+  readonly asId: (session: string) => SessionId
+  readonly crash: () => void
+}
 
-  /** What was asked for and has not happened: look at it at the end of a test, which has not tested what it was to test. */
+/**
+ * Fault points. Each is armed by a call and fires once; those that have not fired are in {@link Faults.pending}, and `close()` of the
+ * kit complains about them, because such a test has not tested what it says.
+ */
+export class Faults {
+  readonly #options: FaultsOptions
+  #pending: readonly PendingFault[] = []
+
+  constructor(options: FaultsOptions) {
+    this.#options = options
+  }
+
+  /** Faults that were armed and have not fired yet, oldest first. */
   get pending(): readonly PendingFault[] {
     return this.#pending
   }
 
-  /** The process dies before it can commit: its event, timer or result is lost with it. */
-  crashBeforeCommit(id: string): void {
-    this.#ask(id, 'crashBeforeCommit')
+  /** The process that is about to make the next commit of this session dies first: nothing of it was written. */
+  crashBeforeCommit(session: string): void {
+    this.#arm('crashBeforeCommit', session)
   }
 
-  /** The process dies after the commit, before it answers, acts, or starts what the commit asked for. */
-  crashAfterCommit(id: string): void {
-    this.#ask(id, 'crashAfterCommit')
+  /**
+   * The process that makes the next commit of this session dies after it, before it acts on it or answers: its actions do not
+   * run, its promise actors do not start, mail and timers are left to other processes.
+   */
+  crashAfterCommit(session: string): void {
+    this.#arm('crashAfterCommit', session)
   }
 
-  /** The commit is made and its reply is lost: the process asks again with the same commit number. */
-  loseReply(id: string): void {
-    this.#ask(id, 'loseReply')
+  /**
+   * A promise actor of this session comes to its end, and the process that ran it dies before it could commit the result: another
+   * process runs it again once the lease is over (15 s), with the same effect key, or fails it, as its policy says.
+   */
+  crashBeforeResult(session: string): void {
+    this.#arm('crashBeforeResult', session)
   }
 
-  /** The commit arrives twice, as when a client library sends it again on a new connection. */
-  duplicateCommit(id: string): void {
-    this.#ask(id, 'duplicateCommit')
+  /** The next commit of this session is made, and its reply does not arrive: the process asks again what became of it. */
+  loseReply(session: string): void {
+    this.#arm('loseReply', session)
   }
 
-  /** The next `updateSession` is sent to two processes at once, with the same key. */
-  duplicateEvent(id: string): void {
-    this.#ask(id, 'duplicateEvent')
+  /**
+   * The next event that the test sends to this session arrives twice, at two processes if there are, with the same command key: that
+   * of the call, or one of its own.
+   */
+  duplicateEvent(session: string): void {
+    this.#arm('duplicateEvent', session)
   }
 
-  /** Takes one of these points that is asked for next for the session. */
-  take(id: string, points: readonly FaultPoint[]): FaultPoint | null {
-    const index = this.#pending.findIndex((one) => one.id === id && points.includes(one.point))
-    const [taken] = index < 0 ? [] : this.#pending.splice(index, 1)
-    return taken?.point ?? null
+  /** The process that would serve the next call dies now. @throws Error if none is left */
+  crash(): void {
+    this.#options.crash()
   }
 
-  #ask(id: string, point: FaultPoint): void {
-    if (parseSessionId(id) === null)
-      throw new TroupeError('invalid_params', `${JSON.stringify(id)} is not a session id`)
-    this.#pending.push({ id, point })
+  /** Whether this fault is armed for the session; if so it has fired now. */
+  take(kind: FaultKind, session: string): boolean {
+    const found = this.#pending.find((fault) => fault.kind === kind && fault.session === session)
+    this.#pending = this.#pending.filter((fault) => fault !== found)
+    return found !== undefined
+  }
+
+  #arm(kind: FaultKind, session: string): void {
+    this.#pending = [...this.#pending, { kind, session: this.#options.asId(session) }]
   }
 }
+
+/** Fault points as a test sees them. */
+export type FaultPoints = Omit<Faults, 'take'>

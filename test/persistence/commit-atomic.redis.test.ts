@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseFeedMessage } from '../../actors/feed-message.ts'
 import type { Position, SessionId } from '../../actors/session.ts'
 import { sid, TestCluster } from '../support/hosts.ts'
-import { key, Listener, stateIn, stateOf, tracesOf, transition, Writer } from './store-support.ts'
+import { key, Listener, stateOf, tracesOf, Writer } from './store-support.ts'
 
 let cluster: TestCluster
 let a: Writer
@@ -92,32 +92,6 @@ describe('CM1 a commit is all or nothing', () => {
     })
   })
 
-  it('CM1 several transitions make as many rows, one record and one feed message', async () => {
-    const id = sid('three')
-    const created = await a.write(a.creation(id))
-    const heard = await heardOf(id, () =>
-      b.write(
-        b.commit(id, created, {
-          transitions: [transition(2), transition(3), transition(4)],
-          events: '["A","B","C"]',
-          emitted: [{ transition: 2, event: '{"type":"third"}' }],
-        }),
-      ),
-    )
-    const found = await tracesOf(cluster, id)
-    expect(found.rows.map(({ v, s }) => [v, s])).toEqual(
-      [1, 2, 3, 4].map((v) => [`${v}`, stateOf(v === 1 ? 0 : v)]),
-    )
-    expect((await a.store.read(id))?.state).toBe(stateOf(4))
-    expect(heard.ofSession).toHaveLength(1)
-    expect(parseFeedMessage(heard.ofSession[0] ?? '')).toMatchObject({
-      baseVersion: 1,
-      events: '["A","B","C"]',
-      emitted: [{ version: 4 }],
-      record: { version: 4, createdAt: created.createdAt },
-    })
-  })
-
   it('CM1 a deletion leaves a tombstone, a row and a notice, and no expiry entry', async () => {
     const id = sid('deleted')
     const created = await a.write(a.creation(id))
@@ -136,22 +110,6 @@ describe('CM1 a commit is all or nothing', () => {
       reason: 'deleted',
     })
     expect(heard.ofPartition).toEqual(heard.ofSession)
-  })
-
-  it('CM1 what does not commit writes no row, key, timer or message', async () => {
-    const id = sid('silent')
-    const old = await a.write(a.creation(id))
-    await a.write(a.commit(id, old))
-    const before = await stateIn(cluster, id)
-    const k = key('never')
-    const heard = await heardOf(id, async () => {
-      const keyed = { keys: [k], transitions: [transition(9, k)] }
-      expect(await b.run(b.commit(id, old, keyed))).toMatchObject({ kind: 'stale' })
-      expect(await b.run(b.creation(id, keyed))).toMatchObject({ kind: 'stale' })
-      expect(await b.run(b.check(id, old, [k]))).toMatchObject({ kind: 'stale' })
-    })
-    expect(await stateIn(cluster, id)).toEqual(before)
-    expect(heard.ofPartition).toEqual([])
   })
 
   it('CM1 each entry of a call is answered by itself, and one that fails leaves nothing', async () => {
@@ -188,13 +146,6 @@ describe('CM1 a commit is all or nothing', () => {
     expect(await cluster.redis.get(cluster.keys.session(strange))).toBe('9 a record from the future')
     expect((await tracesOf(cluster, gone)).record).toBeNull()
     expect((await tracesOf(cluster, last)).rows).toHaveLength(1)
-  })
-
-  it('CM1 the same session twice in a call: the second entry sees what the first one wrote', async () => {
-    const id = sid('twice')
-    const [first, second] = await a.store.execute([a.creation(id), a.creation(id)])
-    expect(first).toMatchObject({ kind: 'committed' })
-    expect(second).toMatchObject({ kind: 'stale', record: { version: 1 } })
   })
 })
 

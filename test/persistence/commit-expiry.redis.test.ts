@@ -1,7 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseFeedMessage } from '../../actors/feed-message.ts'
-import { partitionOf } from '../../actors/partitions.ts'
-import type { SessionId } from '../../actors/session.ts'
 import { NOBODY, sid, sleepMs, TestCluster, until } from '../support/hosts.ts'
 import { counterSession } from '../runtime/host-machines.ts'
 import { systemClock } from '../../runtime/clock.ts'
@@ -23,10 +21,6 @@ const SHORT = { ttlMs: 40, doneTtlMs: 40 }
 /** For what must be seen alive first, on a busy machine too. */
 const LONGER = { ttlMs: 400, doneTtlMs: 400 }
 
-async function dueIds(id: SessionId): Promise<SessionId[]> {
-  return (await b.store.look(partitionOf(id), 0, 10)).due.map((due) => due.id)
-}
-
 describe('a session past its time', () => {
   it('is gone for reads before anybody swept it, and its record is still there for the sweep', async () => {
     const id = sid('read')
@@ -36,51 +30,6 @@ describe('a session past its time', () => {
     // Each process has its own lower bound of the server's clock.
     await until(async () => (await a.store.read(id)) === null)
     expect((await tracesOf(cluster, id)).record).toMatch(/^2 /)
-  })
-
-  it.each(['commit', 'check', 'deletion'] as const)('is ended by a %s, which finds it gone', async (kind) => {
-    const id = sid(`met-by-${kind}`)
-    const base = await a.write(a.creation(id, SHORT))
-    await sleepMs(60)
-    const listener = await Listener.on(cluster, id)
-    const entry =
-      kind === 'commit' ? b.commit(id, base) : kind === 'check' ? b.check(id, base) : b.deletion(id)
-    const position = { epoch: base.epoch, version: 2 }
-    expect(await b.run(entry)).toEqual({ kind: 'gone', reason: 'expired', position })
-    await listener.settled()
-    listener.stop()
-    expect(listener.ofSession.map(parseFeedMessage)).toEqual([
-      { kind: 'ended', id, position, reason: 'expired' },
-    ])
-    const { rows, expiryEntry, record } = await tracesOf(cluster, id)
-    expect(rows.map(({ v, k }) => [v, k])).toEqual([
-      ['1', 'created'],
-      ['2', 'expired'],
-    ])
-    expect(rows[1]?.['p']).toBe(rows[0]?.['c'])
-    expect(JSON.parse(rows[1]?.['m'] ?? '')).toMatchObject({ machine: 'counter', machineVersion: 1 })
-    expect(expiryEntry).toBeNull()
-    expect(record).toMatch(/^2t /)
-    expect(await b.run(b.check(id, base))).toMatchObject({ kind: 'gone', reason: 'expired' })
-    expect((await tracesOf(cluster, id)).rows).toHaveLength(2)
-  })
-
-  it('is due for the sweep, which ends it with a row and a notice, once', async () => {
-    const id = sid('swept')
-    const base = await a.write(a.creation(id, LONGER))
-    expect(await dueIds(id)).not.toContain(id)
-    await until(async () => (await dueIds(id)).includes(id))
-    const listener = await Listener.on(cluster, id)
-    const outcomes = await Promise.all([a.run(a.expiry(id)), b.run(b.expiry(id)), a.run(a.expiry(id))])
-    expect(outcomes.map(({ kind }) => kind).sort()).toEqual(['committed', 'gone', 'gone'])
-    await listener.settled()
-    listener.stop()
-    expect(listener.ofPartition).toHaveLength(1)
-    expect((await tracesOf(cluster, id)).rows.map(({ v, k, e }) => [v, k, e])).toEqual([
-      ['1', 'created', base.epoch],
-      ['2', 'expired', base.epoch],
-    ])
-    expect(await dueIds(id)).not.toContain(id)
   })
 
   it('is ended by the sweep even if its record has vanished', async () => {
@@ -96,38 +45,9 @@ describe('a session past its time', () => {
     expect(listener.ofSession.map(parseFeedMessage)).toMatchObject([{ kind: 'ended', id, reason: 'expired' }])
     expect((await tracesOf(cluster, id)).rows.map(({ k }) => k)).toEqual(['created', 'expired'])
   })
-
-  it('leaves its id to a new life of a greater epoch', async () => {
-    const id = sid('again')
-    const old = await a.write(a.creation(id, SHORT))
-    await sleepMs(60)
-    const anew = await b.write(b.creation(id))
-    expect(BigInt(anew.epoch)).toBeGreaterThan(BigInt(old.epoch))
-    expect(anew.version).toBe(1)
-    const { rows, expiryEntry } = await tracesOf(cluster, id)
-    expect(rows.map(({ e, v, k, p }) => [e, v, k, p === ''])).toEqual([
-      [old.epoch, '1', 'created', true],
-      [old.epoch, '2', 'expired', false],
-      [anew.epoch, '1', 'created', true],
-    ])
-    expect(expiryEntry).toBe(anew.expiresAt)
-  })
 })
 
 describe('the time of a session', () => {
-  it('an expiry before its time is refused, and its entry moved to when it is', async () => {
-    const id = sid('early')
-    const base = await a.write(a.creation(id, { ttlMs: 50_000 }))
-    await sleepMs(5)
-    const later = await a.write(a.commit(id, base, { ttlMs: 50_000 }))
-    // Not at each commit: the entry still says what the creation said.
-    expect((await tracesOf(cluster, id)).expiryEntry).toBe(base.expiresAt)
-    expect(await b.run(b.expiry(id))).toEqual({ kind: 'early', dueMs: later.expiresAt })
-    const traces = await tracesOf(cluster, id)
-    expect(traces.expiryEntry).toBe(later.expiresAt)
-    expect(traces.rows).toHaveLength(2)
-  })
-
   it('commits refresh it; reading, checking, broadcasting and events that change nothing do not', async () => {
     const { host } = await cluster.process({ definitions: [counterSession()], sessionTtlMs: 60_000 })
     const { record } = await host.create({ machine: 'counter' }, NOBODY)
@@ -170,14 +90,6 @@ describe('the time of a session', () => {
     const traces = await tracesOf(cluster, id)
     expect(traces.expiryEntry).toBe(ended.expiresAt)
     expect(traces.keyTtlMs).toBeGreaterThan(5000)
-  })
-
-  it('doneTtlMs null: a session that had a time has none any more', async () => {
-    const id = sid('done-for-ever')
-    const lifetimes = { ttlMs: 5000, doneTtlMs: null }
-    const base = await a.write(a.creation(id, lifetimes))
-    expect(await a.write(a.commit(id, base, { ...lifetimes, done: true }))).toMatchObject({ expiresAt: null })
-    expect(await tracesOf(cluster, id)).toMatchObject({ keyTtlMs: -1, expiryEntry: null })
   })
 
   it('the host takes the lifetimes of request, definition and options, in this order', async () => {

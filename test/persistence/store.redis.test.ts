@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { PARTITIONS, partitionOf, partitionTags } from '../../actors/partitions.ts'
 import type { StoreFailure } from '../../actors/ports.ts'
-import type { SessionId } from '../../actors/session.ts'
 import { sid, TestCluster, until } from '../support/hosts.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
-import { Listener, Writer } from './store-support.ts'
+import { Writer } from './store-support.ts'
 
 let cluster: TestCluster
 let writer: Writer
@@ -51,47 +50,9 @@ describe('the layout', () => {
 })
 
 describe('calls', () => {
-  it('an entry of every partition in one call', async () => {
-    const entries = Array.from({ length: 128 }, (_, n) => writer.creation(sid(`wide-${n}`)))
-    const outcomes = await writer.store.execute(entries)
-    expect(new Set(outcomes.map(({ kind }) => kind))).toEqual(new Set(['committed']))
-    const positions = await writer.store.positions(entries.map(({ id }) => id))
-    expect(positions.every((position) => position?.version === 1)).toBe(true)
-  })
-
-  it('state with every kind of character comes back as it went', async () => {
-    const id = sid('text')
-    const state = JSON.stringify({ context: 'a\nb\u0000\u2028"\\\ud800 ünï 🎉 %s %d', ' 1 2 3': '\r\n' })
-    await writer.write(
-      writer.creation(id, {
-        transitions: [{ kind: 'created', audit: state, state, key: null, mail: [] }],
-        internals: state,
-      }),
-    )
-    expect(await writer.store.read(id)).toMatchObject({ state, internals: state })
-  })
-
   it('a server that forgot the script is told it again', async () => {
     await cluster.redis.script('FLUSH')
     expect(await writer.run(writer.creation(sid('forgotten')))).toMatchObject({ kind: 'committed' })
-  })
-
-  it('a broadcast reaches the session’s channel, whether or not the session exists', async () => {
-    const id = sid('nobody-home')
-    const listener = await Listener.on(cluster, id)
-    await writer.store.broadcast(id, '{"hello":1}')
-    await listener.settled()
-    listener.stop()
-    expect(listener.ofSession).toEqual([`m${id}\n{"hello":1}`])
-  })
-
-  it('positions in the order asked for; those of no session are null', async () => {
-    const [one, two, none]: SessionId[] = [sid('p-1'), sid('p-2'), sid('p-3')]
-    const first = await writer.write(writer.creation(one as SessionId))
-    await writer.write(writer.creation(two as SessionId))
-    await writer.write(writer.commit(one as SessionId, first))
-    const positions = await writer.store.positions([none, two, one] as SessionId[])
-    expect(positions.map((position) => position?.version ?? null)).toEqual([null, 1, 2])
   })
 })
 

@@ -1,4 +1,4 @@
-/** Processes for tests: each a store, a host and a sink of its own, put together as in runtime/runtime.ts. */
+/** Processes for tests: each a store, a host and a sink of its own, put together as in runtime/serving.ts. */
 import { randomBytes } from 'node:crypto'
 import { Redis } from 'ioredis'
 import type { FeedMessage } from '../../actors/feed-message.ts'

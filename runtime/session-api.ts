@@ -1,16 +1,15 @@
-/** The TypeScript API of sessions, over the actors of one process. */
+/** The TypeScript API on top of the parts of a serving process. */
 import type { ContextOf, EventOf, InputOf, SessionDefinition, SessionIdOf } from '../actors/define-session.ts'
 import { TroupeError } from '../actors/errors.ts'
-import type { Caller, Clock, Logger } from '../actors/ports.ts'
+import type { Caller } from '../actors/ports.ts'
 import { parseSessionId } from '../actors/session.ts'
 import type { Position, SessionId, SessionRecord } from '../actors/session.ts'
 import type { SessionView } from '../actors/view.ts'
-import type { FanOut } from '../transport/feed/fan-out.ts'
 import { waitFor } from '../transport/feed/wait-for.ts'
 import type { Until } from '../transport/feed/wait-for.ts'
-import type { SessionHost } from './host/session-host.ts'
 import { CallbackSubscriber } from './notices.ts'
 import type { SessionNotice } from './notices.ts'
+import type { Serving } from './serving.ts'
 
 /** What a caller of the TypeScript API is to the host: nobody in particular, on no connection. */
 const CALLER: Caller = { principal: null, origin: null }
@@ -36,11 +35,14 @@ export interface CreateOptions<D> {
 /** A session as the TypeScript API shows it: the client's view, with the whole context. */
 export type Session<D = unknown> = SessionView<ContextOf<D>> & { readonly id: SessionIdOf<D> }
 
-export abstract class Sessions {
-  protected abstract readonly host: SessionHost
-  protected abstract readonly fanOut: FanOut
-  protected abstract readonly clock: Clock
-  protected abstract readonly log: Logger
+/** What has become of an event: `applied` is the version that it made. */
+export type UpdatedSession<D = unknown> = Session<D> & {
+  readonly outcome: 'committed' | 'unchanged' | 'duplicate'
+  readonly applied?: number
+}
+
+export abstract class SessionApi {
+  protected abstract readonly serving: Serving
 
   /**
    * Creates a session.
@@ -51,14 +53,14 @@ export abstract class Sessions {
     options: CreateOptions<D> = {},
   ): Promise<Session<D> & { readonly created: boolean }> {
     const machine = typeof definition === 'string' ? definition : definition.name
-    const { created, record } = await this.host.create({ machine, ...options }, CALLER)
-    return { created, ...this.session<D>(record) }
+    const { created, record } = await this.serving.host.create({ machine, ...options }, CALLER)
+    return { created, ...this.#session<D>(record) }
   }
 
   /** The session as it is now, by one read; `null`: there is none. @throws TroupeError `unavailable` */
   async getSession<D = unknown>(id: SessionIdOf<D> | string): Promise<Session<D> | null> {
-    const record = await this.host.get(asId(id))
-    return record === null ? null : this.session<D>(record)
+    const record = await this.serving.host.get(asId(id))
+    return record === null ? null : this.#session<D>(record)
   }
 
   /**
@@ -69,22 +71,20 @@ export abstract class Sessions {
     id: SessionIdOf<D> | string,
     event: EventOf<D>,
     options: UpdateOptions = {},
-  ): Promise<
-    Session<D> & { readonly outcome: 'committed' | 'unchanged' | 'duplicate'; readonly applied?: number }
-  > {
+  ): Promise<UpdatedSession<D>> {
     const request = { id: asId(id), event: checkEvent(event), ...options }
-    const { outcome, applied, record } = await this.host.update(request, CALLER)
-    return { outcome, ...(applied === undefined ? {} : { applied }), ...this.session<D>(record) }
+    const { outcome, applied, record } = await this.serving.host.update(request, CALLER)
+    return { outcome, ...(applied === undefined ? {} : { applied }), ...this.#session<D>(record) }
   }
 
   /** @returns whether there was a session to delete. @throws TroupeError `unavailable` */
   deleteSession(id: string): Promise<boolean> {
-    return this.host.delete(asId(id), CALLER)
+    return this.serving.host.delete(asId(id), CALLER)
   }
 
   /** Tells all subscribers of the session, at most once; does not ask whether it exists. @throws TroupeError */
   broadcastToSession(id: string, message: unknown): Promise<void> {
-    return this.host.broadcast(asId(id), message)
+    return this.serving.host.broadcast(asId(id), message)
   }
 
   /**
@@ -97,8 +97,12 @@ export abstract class Sessions {
     callback: (notice: SessionNotice<Session<D>>) => void,
   ): Promise<() => void> {
     const sessionId = asId(id)
-    const subscriber = new CallbackSubscriber((record) => this.session<D>(record), callback, this.log)
-    const leave = (): void => this.fanOut.leave(sessionId, subscriber)
+    const subscriber = new CallbackSubscriber(
+      (record) => this.#session<D>(record),
+      callback,
+      this.serving.log,
+    )
+    const leave = (): void => this.serving.fanOut.leave(sessionId, subscriber)
     return new Promise((resolve, reject) => {
       const joined = (record: SessionRecord | null): void => {
         if (record === null) {
@@ -108,7 +112,7 @@ export abstract class Sessions {
         subscriber.begin(record)
         resolve(leave)
       }
-      this.fanOut.join(sessionId, subscriber, joined, reject)
+      this.serving.fanOut.join(sessionId, subscriber, joined, reject)
     })
   }
 
@@ -121,28 +125,54 @@ export abstract class Sessions {
     until: Until,
     { timeoutMs = 30_000 }: { readonly timeoutMs?: number } = {},
   ): Promise<Session<D>> {
-    return new Promise((resolve, reject) => {
-      waitFor(
-        {
-          fanOut: this.fanOut,
-          stateOf: (record) => this.host.stateOf(record),
-          clock: this.clock,
-          id: asId(id),
-          until,
-          timeoutMs,
-        },
-        (record) => resolve(this.session<D>(record)),
-        reject,
-      )
+    return waitForSession<D>(this.serving, asId(id), until, timeoutMs)
+  }
+
+  /**
+   * Calls back for updates and ends of every session, whichever process of the cluster made them; at most once each.
+   * @returns how to end it. @throws StoreFailure
+   */
+  async onUpdate(callback: (notice: SessionNotice<Session>) => void): Promise<() => void> {
+    return this.serving.fanOut.onAny((message) => {
+      if (message.kind === 'ended')
+        callback({ kind: 'ended', id: message.id, position: message.position, reason: message.reason })
+      else
+        callback({
+          kind: 'updated',
+          session: this.#session(message.record),
+          events: JSON.parse(message.events) as string[],
+        })
     })
   }
 
-  protected session<D>(record: SessionRecord): Session<D> {
-    return JSON.parse(this.host.encodeView(record, null)) as Session<D>
+  #session<D>(record: SessionRecord): Session<D> {
+    return sessionOf<D>(this.serving, record)
   }
 }
 
-function asId(text: string): SessionId {
+/** See {@link SessionApi.waitFor}. */
+export function waitForSession<D>(
+  serving: Pick<Serving, 'fanOut' | 'host' | 'clock'>,
+  id: SessionId,
+  until: Until,
+  timeoutMs: number,
+): Promise<Session<D>> {
+  const { fanOut, clock } = serving
+  return new Promise((resolve, reject) => {
+    waitFor(
+      { fanOut, clock, id, until, timeoutMs, stateOf: (record) => serving.host.stateOf(record) },
+      (record) => resolve(sessionOf<D>(serving, record)),
+      reject,
+    )
+  })
+}
+
+function sessionOf<D>({ host }: Pick<Serving, 'host'>, record: SessionRecord): Session<D> {
+  return JSON.parse(host.encodeView(record, null)) as Session<D>
+}
+
+/** @throws TroupeError `invalid_params` */
+export function asId(text: string): SessionId {
   const id = parseSessionId(text)
   if (id !== null) return id
   throw new TroupeError('invalid_params', `${JSON.stringify(text)} is not a session id`)

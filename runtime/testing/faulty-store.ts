@@ -1,0 +1,109 @@
+/** The store as a process of a test sees it: what is armed goes wrong here, and nothing answers a process that is dead. */
+import { StoreFailure } from '../../actors/ports.ts'
+import type { Look, ServedVersions, SessionStore, StoreEntry, StoreOutcome } from '../../actors/ports.ts'
+import type { MailEntry } from '../../actors/mail.ts'
+import type { Position, SessionId, SessionRecord } from '../../actors/session.ts'
+import type { Faults } from './faults.ts'
+
+export interface FaultyStoreOptions {
+  readonly store: SessionStore
+  readonly faults: Faults
+  /** The process dies now. */
+  readonly crash: () => void
+  /** Something was done that may have consequences. */
+  readonly onWork: () => void
+}
+
+export class FaultyStore implements SessionStore {
+  readonly node: string
+  readonly #options: FaultyStoreOptions
+  #isDead = false
+
+  constructor(options: FaultyStoreOptions) {
+    this.node = options.store.node
+    this.#options = options
+  }
+
+  /** From now on no call does anything or is answered. */
+  die(): void {
+    this.#isDead = true
+  }
+
+  async execute(entries: readonly StoreEntry[]): Promise<StoreOutcome[]> {
+    const { store, faults } = this.#options
+    const writes = entries.filter(({ kind }) => kind !== 'check')
+    const isResult = (entry: StoreEntry): boolean =>
+      entry.kind === 'commit' && entry.transitions[0]?.kind === 'result'
+    return this.#call(async () => {
+      if (
+        writes.some(({ id }) => faults.take('crashBeforeCommit', id)) ||
+        writes.some((entry) => isResult(entry) && faults.take('crashBeforeResult', entry.id))
+      )
+        return this.#crash()
+      const outcomes = await store.execute(entries)
+      const committed = entries.filter((_, index) => outcomes[index]?.kind === 'committed')
+      if (committed.some(({ id }) => faults.take('crashAfterCommit', id))) return this.#crash()
+      if (committed.some(({ id }) => faults.take('loseReply', id)))
+        throw new StoreFailure('unknown', 'the reply was lost, as the test wanted')
+      return outcomes
+    })
+  }
+
+  read(id: SessionId): Promise<SessionRecord | null> {
+    return this.#call(() => this.#options.store.read(id))
+  }
+
+  /** Asked for again and again, and mostly without consequences. */
+  positions(ids: readonly SessionId[]): Promise<(Position | null)[]> {
+    return this.#quietCall(() => this.#options.store.positions(ids))
+  }
+
+  broadcast(id: SessionId, message: string): Promise<void> {
+    return this.#call(() => this.#options.store.broadcast(id, message))
+  }
+
+  async look(partition: number, horizonMs: number, limit: number): Promise<Look> {
+    const look = await this.#quietCall(() => this.#options.store.look(partition, horizonMs, limit))
+    if (look.due.length > 0 || look.hasMail) this.#options.onWork()
+    return look
+  }
+
+  mail(partition: number, afterId: string, limit: number): Promise<MailEntry[]> {
+    return this.#call(() => this.#options.store.mail(partition, afterId, limit))
+  }
+
+  deleteMail(partition: number, entries: readonly MailEntry[]): Promise<void> {
+    return this.#call(() => this.#options.store.deleteMail(partition, entries))
+  }
+
+  renew(partition: number, ids: readonly SessionId[], leaseMs: number): Promise<SessionId[]> {
+    return this.#call(() => this.#options.store.renew(partition, ids, leaseMs))
+  }
+
+  /** Told again and again, without consequences. */
+  announce(served: ServedVersions | null): Promise<ServedVersions[]> {
+    return this.#quietCall(() => this.#options.store.announce(served))
+  }
+
+  now(): number {
+    return this.#options.store.now()
+  }
+
+  #call<T>(call: () => Promise<T>): Promise<T> {
+    if (!this.#isDead) this.#options.onWork()
+    return this.#quietCall(call)
+  }
+
+  #quietCall<T>(call: () => Promise<T>): Promise<T> {
+    return this.#isDead ? never() : call()
+  }
+
+  #crash(): Promise<never> {
+    this.#options.crash()
+    return never()
+  }
+}
+
+function never(): Promise<never> {
+  return new Promise(() => undefined)
+}
