@@ -8,10 +8,11 @@ import type { Kernel } from '../../actors/kernel.ts'
 import type { Clock, Logger, ServedVersions, SessionStore } from '../../actors/ports.ts'
 import type { Registry } from '../../actors/registry.ts'
 import type { SessionRecord } from '../../actors/session.ts'
+import { TOLD_MS } from '../../persistence/store-times.ts'
 
 const ANNOUNCE_MS = 5000
-/** What the others have told is believed for so long. */
-const TOLD_MS = 15_000
+/** By then all processes know who serves what, after one has come or gone. */
+export const ALL_TOLD_MS = TOLD_MS + ANNOUNCE_MS
 
 export interface VersionsOptions {
   readonly registry: Registry

@@ -12,6 +12,8 @@ export interface FaultyStoreOptions {
   readonly crash: () => void
   /** Something was done that may have consequences. */
   readonly onWork: () => void
+  /** Whether other processes hear what this one serves. */
+  readonly announces: boolean
 }
 
 export class FaultyStore implements SessionStore {
@@ -82,7 +84,8 @@ export class FaultyStore implements SessionStore {
 
   /** Told again and again, without consequences. */
   announce(served: ServedVersions | null): Promise<ServedVersions[]> {
-    return this.#quietCall(() => this.#options.store.announce(served))
+    const { store, announces } = this.#options
+    return this.#quietCall(() => store.announce(announces ? served : null))
   }
 
   now(): number {

@@ -7,6 +7,7 @@ import type { MemoryServer } from '../../persistence/memory-server.ts'
 import { MemorySessionStore } from '../../persistence/memory-session-store.ts'
 import { Serving } from '../serving.ts'
 import type { ServingLimits } from '../serving.ts'
+import { ALL_TOLD_MS } from '../host/versions.ts'
 import { SessionApi } from '../session-api.ts'
 import { FaultyStore } from './faulty-store.ts'
 import type { Faults } from './faults.ts'
@@ -20,6 +21,8 @@ export interface SimulatedProcessOptions {
   readonly faults: Faults
   readonly registry: Registry
   readonly log: Logger
+  /** Whether it only looks on. */
+  readonly observes: boolean
   readonly limits: ServingLimits & { readonly commandKeyTtlMs: number }
 }
 
@@ -28,15 +31,19 @@ export class SimulatedProcess extends SessionApi {
   readonly serving: Serving
   /** Rejects for whoever waits for an answer of this process when it dies. */
   readonly death: Promise<never>
+  readonly #observes: boolean
+  readonly #time: VirtualTime
   readonly #clock: ProcessClock
   readonly #store: FaultyStore
   readonly #feed: MemoryFeed
   readonly #die: (error: Error) => void
   #isAlive = true
 
-  constructor({ node, server, time, faults, registry, log, limits }: SimulatedProcessOptions) {
+  constructor({ node, server, time, faults, registry, log, limits, observes }: SimulatedProcessOptions) {
     super()
     this.node = node
+    this.#observes = observes
+    this.#time = time
     const { promise, reject } = withRejection()
     this.death = promise
     this.#die = reject
@@ -47,6 +54,7 @@ export class SimulatedProcess extends SessionApi {
       faults,
       crash: () => this.crash(),
       onWork: () => time.noteWork(),
+      announces: !observes,
     })
     this.serving = new Serving({
       store: this.#store,
@@ -60,9 +68,9 @@ export class SimulatedProcess extends SessionApi {
     })
   }
 
-  /** Hears and can be asked. What is due it looks for once its clockwork is started. */
-  start(): Promise<void> {
-    return this.serving.start()
+  async start(): Promise<void> {
+    await this.serving.start()
+    if (!this.#observes) this.serving.clockwork.start()
   }
 
   get isAlive(): boolean {
@@ -73,6 +81,7 @@ export class SimulatedProcess extends SessionApi {
   crash(): void {
     if (!this.#isAlive) return
     this.#isAlive = false
+    this.#time.noteChange(ALL_TOLD_MS)
     this.#store.die()
     this.#clock.stop()
     this.#feed.stop()

@@ -7,6 +7,7 @@ import { MemoryServer } from '../../persistence/memory-server.ts'
 import type { Until } from '../../transport/feed/wait-for.ts'
 import { registerAll } from '../definitions/register-all.ts'
 import { createLogger } from '../logging.ts'
+import { ALL_TOLD_MS } from '../host/versions.ts'
 import type { SessionNotice } from '../notices.ts'
 import { completeOptions } from '../options.ts'
 import type { Options } from '../options.ts'
@@ -84,6 +85,7 @@ export class TestKit {
         time: this.#time,
         faults,
         registry,
+        observes: registry === this.#everServed,
         log,
         limits,
       })
@@ -157,7 +159,7 @@ export class TestKit {
 
   /** The session as it is now; `null`: there is none. */
   getSession<D = unknown>(id: SessionIdOf<D> | string): Promise<Session<D> | null> {
-    return this.#observed((observer) => observer.getSession<D>(id))
+    return this.#observed((observer) => (this.#living()[0] ?? observer).getSession<D>(id))
   }
 
   /** As of the runtime; goes on when a process crashes. @throws TroupeError `not_found` */
@@ -235,12 +237,12 @@ export class TestKit {
     const isNew = ({ name, version }: SessionDefinition): boolean =>
       !this.#everServed.versions()[name]?.includes(version)
     for (const definition of definitions.filter(isNew)) this.#everServed.register(definition)
+    if (definitions !== this.#definitions) this.#time.noteChange(ALL_TOLD_MS)
     this.#definitions = definitions
     for (const registry of registries) {
       const process = this.#newProcess(`p${this.#processes.length + 1}`, registry)
       this.#processes.push(process)
       await process.start()
-      process.serving.clockwork.start()
     }
     await this.#keeper.advance(0)
   }

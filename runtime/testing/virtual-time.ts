@@ -45,7 +45,13 @@ export class VirtualTime {
 
   noteWork(): void {
     this.#works++
-    this.#workedAtMs = this.#ranMs
+    this.#workedAtMs = Math.max(this.#workedAtMs, this.#ranMs)
+  }
+
+  /** Processes have come or gone: for so long the others may do something about it. */
+  noteChange(forMs: number): void {
+    this.noteWork()
+    this.#workedAtMs = this.#ranMs + forMs
   }
 
   /** Until the next timer of a process, by their clocks; `null`: there is none. */

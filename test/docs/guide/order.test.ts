@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { defineSession } from 'troupe'
 import { createTestKit } from 'troupe/testing'
 import type { TestKit } from 'troupe/testing'
 import { orderSession } from './order.ts'
@@ -55,4 +56,17 @@ it('a client whose answer was lost asks again with its key', async () => {
   kit.faults.crashAfterCommit(id)
   await expect(pay()).rejects.toMatchObject({ code: 'timeout', details: { outcome: 'unknown' } })
   expect(await pay()).toMatchObject({ outcome: 'duplicate' })
+})
+
+it('an order that waits for its payment goes on in the next version, with its timer', async () => {
+  const { id } = await kit.createSession(order)
+  const next = defineSession({
+    ...order,
+    version: 2,
+    migrate: ({ value, context }) => ({ value, context: { receipt: context['receipt'] as string | null } }),
+  })
+  await kit.deploy([next])
+  await kit.advance(3_600_000)
+  expect(await kit.getSession(id)).toMatchObject({ value: 'cancelled' })
+  expect(kit.history(id).map(({ kind }) => kind)).toEqual(['created', 'migrated', 'timer'])
 })
