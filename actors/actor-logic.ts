@@ -16,6 +16,8 @@ import type { NodeConfig } from './rebuild-machine.ts'
 import type { Request } from './stepper.ts'
 import { MAX_MESSAGES } from './stepper.ts'
 
+const INSTEAD = 'an action sent it, which runs after the commit; use sendTo or enqueueActions in the machine'
+
 /** The step under way. Logic is wrapped once for a definition; steps are synchronous, so one stage serves all its sessions. */
 export class Stage {
   requests: Request[] = []
@@ -26,11 +28,19 @@ export class Stage {
   isChanged = false
   /** What the machine itself threw; of its actors it is told by an event, as in XState. */
   fault: { readonly cause: unknown } | null = null
+  readonly #log: (...parts: unknown[]) => void
   #taken = 0
   #isOpen = false
 
+  constructor(log: (...parts: unknown[]) => void) {
+    this.#log = log
+  }
+
   /** Whether an actor may take an event now. Outside of a step nothing would store what it does. */
-  get isOpen(): boolean {
+  admits({ type }: EventObject, { id }: { readonly id: string }): boolean {
+    // XState's own come when a tree is restored.
+    if (!this.#isOpen && !type.startsWith('xstate.'))
+      this.#log(`event "${type}" to actor "${id}" was ignored: ${INSTEAD}`)
     return this.#isOpen
   }
 
@@ -80,7 +90,7 @@ export function wrapMachine(machine: AnyStateMachine, stage: Stage, isRoot: bool
   const inner = rebuildMachine(machine, { logicOf: (logic) => wrapLogic(logic, stage) })
   return {
     transition(snapshot, event: EventObject, scope) {
-      if (!stage.isOpen) return snapshot as Snapshot<unknown>
+      if (!stage.admits(event, scope)) return snapshot as Snapshot<unknown>
       try {
         stage.take()
         const next = inner.transition(
@@ -125,7 +135,7 @@ function wrapTransition(logic: AnyActorLogic, stage: Stage): AnyActorLogic {
   return {
     ...logic,
     transition(snapshot, event: EventObject, scope) {
-      if (!stage.isOpen) return snapshot as Snapshot<unknown>
+      if (!stage.admits(event, scope)) return snapshot as Snapshot<unknown>
       stage.take()
       const next = logic.transition(snapshot, event, scope) as Snapshot<unknown> & { context?: unknown }
       if (next.context !== (snapshot as { context?: unknown }).context) stage.isChanged = true
@@ -138,7 +148,7 @@ function wrapTransition(logic: AnyActorLogic, stage: Stage): AnyActorLogic {
 function wrapPromise(logic: AnyActorLogic, stage: Stage): AnyActorLogic {
   return {
     transition(snapshot, event: EventObject, scope) {
-      if (!stage.isOpen) return snapshot as Snapshot<unknown>
+      if (!stage.admits(event, scope)) return snapshot as Snapshot<unknown>
       stage.take()
       const next = logic.transition(snapshot, event, scope) as Snapshot<unknown>
       if (next !== snapshot) stage.isChanged = true

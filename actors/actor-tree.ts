@@ -12,10 +12,11 @@ type Children = Readonly<Record<string, AnyActorRef | undefined>>
 
 export class ActorTree implements Stepper {
   readonly #logic: AnyActorLogic
-  readonly #stage = new Stage()
+  readonly #stage: Stage
   readonly #log: (...parts: unknown[]) => void
 
   constructor(machine: AnyStateMachine, log: (...parts: unknown[]) => void) {
+    this.#stage = new Stage(log)
     this.#logic = wrapMachine(machine, this.#stage, true)
     this.#log = log
   }

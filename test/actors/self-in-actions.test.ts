@@ -5,12 +5,16 @@ import { describe, expect, it } from 'vitest'
 import { defineSession } from '../../actors/define-session.ts'
 import type { Logger } from '../../actors/ports.ts'
 import { runEffects } from '../../runtime/host/effects.ts'
+import { Kernel } from '../../actors/kernel.ts'
 import { Driven, recordOf } from './driven.ts'
 
 interface Told {
   readonly action: string
   readonly reason: string
 }
+
+const silent = (): void => undefined
+const silentLog: Logger = { debug: silent, info: silent, warn: silent, error: silent }
 
 /** A session whose actions are run after each step. */
 class Acting {
@@ -22,11 +26,8 @@ class Acting {
   }
 
   send(...types: string[]): void {
-    const silent = (): void => undefined
     const log: Logger = {
-      debug: silent,
-      info: silent,
-      warn: silent,
+      ...silentLog,
       error: ({ action, reason }: Partial<Told>) =>
         void this.told.push({ action: String(action), reason: String(reason) }),
     }
@@ -128,6 +129,27 @@ it('a child: the same, and it can be read', () => {
   expect(acting.told.map(({ action }) => action)).toEqual(['send', 'stop'])
   expect(acting.session.plan.internals).toContain('"context":{"n":1}')
   expect(seen).toEqual(['after', { n: 1 }])
+})
+
+it('what an action sends to another actor of the session is ignored, and told', () => {
+  const said: string[] = []
+  const machine = setup({ actors: { child } }).createMachine({
+    invoke: { src: 'child', id: 'c', systemId: 'the-child' },
+    on: {
+      SEND: { actions: ({ system }) => void (system.get('the-child') as AnyActorRef).send({ type: 'INC' }) },
+    },
+  })
+  const kernel = new Kernel(defineSession({ name: 'driven', version: 1, machine }), (...parts) =>
+    said.push(parts.join(' ')),
+  )
+  const first = kernel.initial(undefined)
+  const plan = kernel.transition(kernel.restore(recordOf(first)), { type: 'SEND' })
+  if (plan === null) expect.unreachable('it asks for an action')
+  expect(said).toEqual([])
+  runEffects(plan.effects, recordOf(plan), silentLog)
+  expect(said).toEqual([expect.stringMatching(/^event "INC" to actor "c" was ignored: .* use sendTo/)])
+  const after = kernel.transition(plan.live, { type: 'SEND' })
+  expect(after?.internals).toContain('"context":{"n":0}')
 })
 
 it('the root of a tree cannot be stopped from outside of a step, by whatever way', () => {
