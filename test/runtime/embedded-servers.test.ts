@@ -130,8 +130,9 @@ describe('servers of our own', () => {
     const { command, env = {} } = await findRedisBinary(redisBinaries, () => undefined)
     const bin = join(dataDir, 'bin')
     mkdirSync(bin)
-    const libraries = `LD_LIBRARY_PATH='${env.LD_LIBRARY_PATH ?? ''}'`
-    writeFileSync(join(bin, 'redis-server'), `#!/bin/sh\n${libraries} exec '${command}' "$@"\n`, {
+    // By the PATH as it was: where it has a redis-server, that is the command.
+    const outside = `PATH='${process.env.PATH ?? ''}' LD_LIBRARY_PATH='${env.LD_LIBRARY_PATH ?? ''}'`
+    writeFileSync(join(bin, 'redis-server'), `#!/bin/sh\n${outside} exec '${command}' "$@"\n`, {
       mode: 0o755,
     })
     vi.stubEnv('PATH', `${bin}:${process.env.PATH ?? ''}`)
