@@ -198,10 +198,11 @@ export interface SessionStore {
   /** Publishes to all subscribers of the session on all processes; at most once. @throws StoreFailure */
   broadcast(id: SessionId, message: string): Promise<void>
   /**
-   * What of this partition is due within `horizonMs`, soonest first; nothing while another process looks after it.
+   * What of this partition is due within `horizonMs`, soonest first, without the first `skip`; nothing while another process looks
+   * after it.
    * @throws StoreFailure
    */
-  look(partition: number, horizonMs: number, limit: number): Promise<Look>
+  look(partition: number, horizonMs: number, limit: number, skip?: number): Promise<Look>
   /** Mail of the sessions of one partition, in the order in which it was sent, behind `afterId` (`''`: from the oldest). @throws StoreFailure */
   mail(partition: number, afterId: string, limit: number): Promise<MailEntry[]>
   /** Deletes exactly these. @throws StoreFailure */

@@ -139,7 +139,7 @@ export class MemoryServer {
   }
 
   /** See `look.lua`. */
-  look(partition: number, node: string, horizonMs: number, limit: number): Look {
+  look(partition: number, node: string, horizonMs: number, limit: number, skip: number): Look {
     const home = this.#at(partition)
     const nowMs = this.now()
     const { sweeper } = home
@@ -151,7 +151,7 @@ export class MemoryServer {
     const due = [...home.due]
       .filter(([, { dueMs }]) => dueMs <= nowMs + horizonMs)
       .sort(([a, { dueMs: aMs }], [b, { dueMs: bMs }]) => aMs - bMs || (a < b ? -1 : 1))
-      .slice(0, limit)
+      .slice(skip, skip + limit)
       .map(([, each]) => each)
     const hasMail = home.mail.some(({ time }) => time <= nowMs - MAIL_WAITS_MS)
     return { due, hasMail, downtime: home.downtime }

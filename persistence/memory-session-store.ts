@@ -48,8 +48,8 @@ export class MemorySessionStore implements SessionStore {
     this.#server.publish({ kind: 'message', id, message })
   }
 
-  async look(partition: number, horizonMs: number, limit: number): Promise<Look> {
-    return this.#server.look(partition, this.node, horizonMs, limit)
+  async look(partition: number, horizonMs: number, limit: number, skip = 0): Promise<Look> {
+    return this.#server.look(partition, this.node, horizonMs, limit, skip)
   }
 
   async mail(partition: number, afterId: string, limit: number): Promise<MailEntry[]> {

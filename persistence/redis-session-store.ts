@@ -181,9 +181,9 @@ export class RedisSessionStore implements SessionStore {
     )
   }
 
-  async look(partition: number, horizonMs: number, limit: number): Promise<Look> {
+  async look(partition: number, horizonMs: number, limit: number, skip = 0): Promise<Look> {
     const keys = [this.#keys.home(partition), this.#keys.timers(partition), this.#keys.mail(partition)]
-    const args = [this.node, SWEEP_LEASE_MS, horizonMs, limit, DOWNTIME_MS, MAIL_WAITS_MS]
+    const args = [this.node, SWEEP_LEASE_MS, horizonMs, limit, DOWNTIME_MS, MAIL_WAITS_MS, skip]
     const [downtime, hasMail, ...found] = (await this.#look
       .run(this.#reads, keys, args)
       .catch((error: unknown) => {

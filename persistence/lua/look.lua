@@ -4,7 +4,8 @@ leases on promise actors (`r:<id> <node>`); and whether mail waits. One process 
 each look; nothing depends on it being only one. Each look notes its time: a gap is a downtime, and all are told of the last one.
 
 KEYS  home, timers, mail
-ARGV  node, lease (ms), horizon (ms from now), limit, gap (ms) that is a downtime, age (ms) of mail that waits
+ARGV  node, lease (ms), horizon (ms from now), limit, gap (ms) that is a downtime, age (ms) of mail that waits,
+      how many of the soonest to pass over
 Result  downtime (`<from ms> <to ms>` or ''), mail waits (0|1), then member, time (ms)…; none while another process has the lease
 ]]
 local time = redis.call('TIME')
@@ -21,4 +22,4 @@ end
 redis.call('HSET', KEYS[1], 'sweeper', ARGV[1] .. ':' .. now + ARGV[2] .. ':' .. now)
 local oldest = redis.call('XRANGE', KEYS[3], '-', now - ARGV[6], 'COUNT', 1)[1]
 return { downtime, oldest and 1 or 0,
-  unpack(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now + ARGV[3], 'WITHSCORES', 'LIMIT', 0, ARGV[4])) }
+  unpack(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now + ARGV[3], 'WITHSCORES', 'LIMIT', ARGV[7], ARGV[4])) }

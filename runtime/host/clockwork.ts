@@ -19,10 +19,8 @@ const MAX_AT_ONCE = 1000
  * tells.
  */
 const BLIND_MS = 5000
-/** An error may be passing; the sweep comes again anyway. */
-const RETRY_MS = 1000
-/** This process does not know the session's definition: that takes a deployment to change. */
-const UNKNOWN_MS = 60_000
+/** What failed by an error that lasts, such as a `migrate` that throws, or a definition that this process does not know: that takes a deployment to change. */
+const WAIT_MS = 60_000
 /** For so long it leaves the partition to others, who may know it: longer than the lease by which it looks after it. */
 const YIELD_MS = 3 * ROUND_MS
 
@@ -46,16 +44,24 @@ interface Remembered {
   readonly cancel: () => void
 }
 
-const NEVER = { atMs: -Infinity, downtime: null }
+interface Looked {
+  readonly atMs: number
+  readonly downtime: Downtime | null
+  readonly skip: number
+}
+
+const NEVER: Looked = { atMs: -Infinity, downtime: null, skip: 0 }
 
 export class Clockwork {
   readonly #options: ClockworkOptions
   readonly #timers = new Map<SessionId, Remembered>()
-  /** When this process has last looked at each partition, by its own clock, and what it was told. */
-  readonly #looks = Array.from({ length: PARTITIONS }, () => ({
-    atMs: -Infinity,
-    downtime: null as Downtime | null,
-  }))
+  /**
+   * When this process has last looked at each partition, by its own clock, what it was told, and how much of what is due the next
+   * look passes over, because it waits for another try.
+   */
+  readonly #looks = Array.from({ length: PARTITIONS }, () => NEVER)
+  /** What failed by an error that lasts, and until when it waits for another try, by the process' own clock. */
+  readonly #waiting = new Map<string, number>()
   /** Until when partitions are left to others, by the process' own clock. */
   readonly #yielded = new Map<number, number>()
   #partition: number
@@ -105,23 +111,42 @@ export class Clockwork {
     this.#timers.set(id, { dueMs, cancel: () => timer.cancel() })
   }
 
-  async #fire(id: SessionId): Promise<void> {
+  /** @returns whether it fired */
+  async #fire(id: SessionId): Promise<boolean> {
     this.#timers.delete(id)
-    const { store, fire, clock, log } = this.#options
+    const { store, fire, clock } = this.#options
     const { atMs, downtime } = this.#looks[partitionOf(id)] ?? NEVER
-    // The next look finds it again.
-    if (clock.now() - atMs > BLIND_MS) return
+    // A look comes first, which finds it again.
+    if (clock.now() - atMs > BLIND_MS) return false
+    return this.#try({ kind: 'timer', id, dueMs: store.now() }, () => fire(id, downtime))
+  }
+
+  /** @returns whether it was done; what failed is for a later look */
+  async #try(due: Due, act: () => Promise<void>): Promise<boolean> {
+    const { clock, log } = this.#options
     try {
-      await fire(id, downtime)
+      await act()
+      return true
     } catch (error) {
-      const isUnknown = isUnknownVersion(error)
-      if (isUnknown) this.yield(partitionOf(id))
-      const waitMs = isUnknown ? UNKNOWN_MS : RETRY_MS
-      log.warn({ id, reason: messageOf(error), againInMs: waitMs }, 'a timer could not fire')
-      if (this.#isStopped || this.#timers.has(id)) return
-      const timer = this.#options.clock.setTimeout(() => void this.#fire(id), waitMs)
-      this.#timers.set(id, { dueMs: store.now() + waitMs, cancel: () => timer.cancel() })
+      const isUnknown = error instanceof TroupeError && error.code === 'unknown_machine_version'
+      if (isUnknown) this.yield(partitionOf(due.id))
+      const lasts = isUnknown || (error instanceof TroupeError && !error.retryable)
+      const againInMs = lasts ? WAIT_MS : ROUND_MS
+      if (lasts) this.#waiting.set(nameOf(due), clock.now() + WAIT_MS)
+      const { id, kind } = due
+      log.warn({ id, kind, reason: messageOf(error), againInMs }, 'what is due could not be done')
+      return false
     }
+  }
+
+  #isWaiting(due: Due): boolean {
+    return (this.#waiting.get(nameOf(due)) ?? -Infinity) > this.#options.clock.now()
+  }
+
+  /** Of what another process has done meanwhile nothing is heard here. */
+  #forgetWaiting(): void {
+    const nowMs = this.#options.clock.now()
+    for (const [name, untilMs] of this.#waiting) if (untilMs <= nowMs) this.#waiting.delete(name)
   }
 
   #schedule(ms: number): void {
@@ -134,42 +159,44 @@ export class Clockwork {
     let isFull = false
     try {
       if ((this.#yielded.get(this.#partition) ?? 0) > clock.now()) return
-      const { due, hasMail, downtime } = await store.look(this.#partition, HORIZON_MS, MAX_AT_ONCE)
-      this.#looks[this.#partition] = { atMs: clock.now(), downtime }
+      const { skip } = this.#looks[this.#partition] ?? NEVER
+      const { due, hasMail, downtime } = await store.look(this.#partition, HORIZON_MS, MAX_AT_ONCE, skip)
+      const atMs = clock.now()
+      this.#looks[this.#partition] = { atMs, downtime, skip: 0 }
       if (hasMail) deliver(this.#partition)
       // Where the last one is not due yet, all that is due was found.
       isFull = due.length === MAX_AT_ONCE && (due.at(-1)?.dueMs ?? Infinity) <= store.now()
-      await Promise.all(due.map((each) => this.#look(each)))
+      const wereDone = await Promise.all(due.map((each) => this.#look(each)))
+      const undone = wereDone.filter((wasDone) => !wasDone).length
+      if (isFull) this.#looks[this.#partition] = { atMs, downtime, skip: skip + undone }
     } catch (error) {
       log.debug({ partition: this.#partition, reason: messageOf(error) }, 'could not sweep')
       isFull = false
     } finally {
       // Always on to the next: what cannot be worked off here must not hold up the others.
       this.#partition = (this.#partition + 1) % PARTITIONS
+      if (this.#partition === 0) this.#forgetWaiting()
       if (this.#firstRound > 0) this.#firstRound--
       this.#schedule(isFull || this.#firstRound > 0 ? 0 : ROUND_MS / PARTITIONS)
     }
   }
 
-  /** Resolves when it is done, or remembered; one that fails is for a later look. */
-  async #look(due: Due): Promise<void> {
+  /** @returns whether it was done or is remembered; what is not stays among what is due */
+  async #look(due: Due): Promise<boolean> {
     const { kind, id, dueMs } = due
-    const { store, expire, takeOver, log } = this.#options
-    const isDue = dueMs <= store.now()
-    try {
-      if (kind === 'timer') {
-        // One that waits for its time, or for another try, is not to be hurried.
-        if (this.#timers.has(id) && isDue) return
-        if (isDue) await this.#fire(id)
-        else this.#remember(id, dueMs)
-      } else if (isDue) await (kind === 'lease' ? takeOver(id, due.node) : expire(id))
-    } catch (error) {
-      if (isUnknownVersion(error)) this.yield(partitionOf(id))
-      log.warn({ id, kind, reason: messageOf(error) }, 'what is due could not be done; it is tried again')
+    const { store, expire, takeOver } = this.#options
+    if (this.#isWaiting(due)) return false
+    if (dueMs > store.now()) {
+      if (kind === 'timer') this.#remember(id, dueMs)
+      return true
     }
+    if (kind === 'lease') return this.#try(due, () => takeOver(id, due.node))
+    if (kind === 'expiry') return this.#try(due, () => expire(id))
+    // One that is remembered is not to be hurried.
+    return this.#timers.has(id) || this.#fire(id)
   }
 }
 
-function isUnknownVersion(error: unknown): boolean {
-  return error instanceof TroupeError && error.code === 'unknown_machine_version'
+function nameOf(due: Due): string {
+  return `${due.kind} ${due.id} ${due.kind === 'lease' ? due.node : ''}`
 }

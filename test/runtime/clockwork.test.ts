@@ -4,7 +4,7 @@ import { TroupeError } from '../../actors/errors.ts'
 import { partitionOf, PARTITIONS } from '../../actors/partitions.ts'
 import { StoreFailure } from '../../actors/ports.ts'
 import type { Downtime, Due, Look } from '../../actors/ports.ts'
-import type { SessionRecord } from '../../actors/session.ts'
+import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import { Clockwork } from '../../runtime/host/clockwork.ts'
 import { sid } from '../support/hosts.ts'
 import { ManualClock } from '../transport/support/manual-clock.ts'
@@ -21,6 +21,8 @@ let downtime: Downtime | null
 let failure: Error | null
 let looks: number
 let fired: (Downtime | null)[]
+/** Sessions whose timers or leases were tried, in order. */
+let tried: SessionId[]
 let clockwork: Clockwork
 
 beforeEach(() => {
@@ -31,21 +33,26 @@ beforeEach(() => {
   failure = null
   looks = 0
   fired = []
+  tried = []
   clockwork = new Clockwork({
     store: {
-      look: async (partition): Promise<Look> => {
+      look: async (partition, _horizonMs, limit, skip = 0): Promise<Look> => {
         if (isAway) throw new StoreFailure('not-applied', 'Redis is not connected')
         if (partition === HOME) looks++
-        return { due: partition === HOME ? due : [], hasMail: false, downtime }
+        return { due: partition === HOME ? due.slice(skip, skip + limit) : [], hasMail: false, downtime }
       },
       now: () => clock.now(),
     },
     expire: async () => undefined,
-    fire: async (_id, of) => {
+    fire: async (id, of) => {
       fired.push(of)
+      tried.push(id)
       if (failure !== null) throw failure
     },
-    takeOver: async () => undefined,
+    takeOver: async (id) => {
+      tried.push(id)
+      if (failure !== null) throw failure
+    },
     deliver: () => undefined,
     clock,
     log: new KeptLog(),
@@ -95,5 +102,36 @@ it('a process that does not know the definition leaves the partition to others f
   expect(looks).toBe(before)
   await clock.pass(2 * ROUND_MS)
   expect(looks).toBeGreaterThan(before)
+  clockwork.stop()
+})
+
+it('what failed by an error that lasts is tried again after a minute, what may be passing at the next look', async () => {
+  due = [
+    { kind: 'timer', id: ID, dueMs: clock.now() },
+    { kind: 'lease', id: ID, dueMs: clock.now(), node: 'gone' },
+  ]
+  failure = new TroupeError('internal', 'migrate threw')
+  clockwork.start()
+  await clock.pass(50 * ROUND_MS)
+  expect(tried).toHaveLength(2)
+  await clock.pass(20 * ROUND_MS)
+  expect(tried).toHaveLength(4)
+  failure = new TroupeError('contention', 'too many writers')
+  await clock.pass(70 * ROUND_MS)
+  expect(tried.length).toBeGreaterThan(10)
+  clockwork.stop()
+})
+
+it('what waits for another try does not keep a look from what comes behind it', async () => {
+  const ids = Array.from({ length: 100_000 }, (_, index) => sid(`s${index}`)).filter(
+    (id) => partitionOf(id) === HOME,
+  )
+  expect(ids.length).toBeGreaterThan(1200)
+  due = ids.map((id) => ({ kind: 'timer', id, dueMs: clock.now() }))
+  failure = new TroupeError('internal', 'migrate threw')
+  clockwork.start()
+  await clock.pass(5 * ROUND_MS)
+  expect(new Set(tried)).toEqual(new Set(ids))
+  expect(tried).toHaveLength(ids.length)
   clockwork.stop()
 })

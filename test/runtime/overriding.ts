@@ -8,7 +8,7 @@ export function overriding(store: SessionStore, members: Partial<SessionStore>):
     read: (id) => store.read(id),
     positions: (ids) => store.positions(ids),
     broadcast: (id, message) => store.broadcast(id, message),
-    look: (partition, horizonMs, limit) => store.look(partition, horizonMs, limit),
+    look: (partition, horizonMs, limit, skip) => store.look(partition, horizonMs, limit, skip),
     mail: (partition, afterId, limit) => store.mail(partition, afterId, limit),
     deleteMail: (partition, entries) => store.deleteMail(partition, entries),
     renew: (partition, ids, leaseMs) => store.renew(partition, ids, leaseMs),
