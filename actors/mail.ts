@@ -63,8 +63,30 @@ export interface IncomingMail {
 /** The numbers of the newest events that were taken, by their sender. */
 export type Taken = Readonly<Record<string, string>>
 
-export function numberOf({ epoch, version, index }: MailEntry): string {
-  return `${epoch}:${version}:${index}`
+/** What of a number makes the order; the rest names the entry of the stream, and says since when it is gone. */
+const ORDERING_PARTS = 3
+const PARTS = 4
+
+/**
+ * For so long a receiver remembers what it has had after it was told that the entry is gone: by then nobody delivers what was read
+ * before.
+ */
+const REMEMBERED_MS = 10_000
+
+/** `<epoch>:<version>:<index>:<entry id>`; a receiver that knows since when the entry is gone adds `:<ms>`. */
+export function numberOf({ epoch, version, index, entryId }: MailEntry): string {
+  return `${epoch}:${version}:${index}:${entryId}`
+}
+
+/** Where the event lay that a receiver remembers. */
+export function entryOf(
+  from: string,
+  number: string,
+  receiver: SessionId,
+): { sender: SessionId; entryId: string } {
+  // What came back lay among what the receiver itself had sent.
+  const sender = from.startsWith('!') ? receiver : (from as SessionId)
+  return { sender, entryId: number.split(':')[ORDERING_PARTS] ?? '' }
 }
 
 /** Whether an event, or a later one of the same sender, was taken before. */
@@ -73,17 +95,31 @@ export function isTaken(taken: Taken, { from, number }: IncomingMail): boolean {
   return known !== undefined && compareNumbers(known, number) >= 0
 }
 
-/** @param settled numbers that can never come again: their entries are deleted */
-export function withTaken(taken: Taken, { from, number }: IncomingMail, settled: Taken): Taken {
-  const kept = Object.entries(taken).filter(([sender, known]) => settled[sender] !== known)
-  return { ...Object.fromEntries(kept), [from]: number }
+/** Whether a receiver knows that the entry is gone. */
+export function isKnownGone(number: string): boolean {
+  return number.split(':').length > PARTS
+}
+
+/**
+ * @param gone numbers whose entries are deleted
+ * @param nowMs Redis' time
+ */
+export function withTaken(taken: Taken, { from, number }: IncomingMail, gone: Taken, nowMs: number): Taken {
+  const next: Record<string, string> = {}
+  for (const [sender, known] of Object.entries(taken)) {
+    const goneMs = known.split(':')[PARTS]
+    if (goneMs === undefined) next[sender] = gone[sender] === known ? `${known}:${nowMs}` : known
+    else if (Number(goneMs) + REMEMBERED_MS > nowMs) next[sender] = known
+  }
+  next[from] = number
+  return next
 }
 
 function compareNumbers(a: string, b: string): number {
-  const [left, right] = [a.split(':').map(Number), b.split(':').map(Number)]
-  for (const [index, value] of left.entries()) {
-    const other = right[index] ?? 0
-    if (value !== other) return value - other
+  const [left, right] = [a.split(':'), b.split(':')]
+  for (let part = 0; part < ORDERING_PARTS; part++) {
+    const difference = Number(left[part]) - Number(right[part])
+    if (difference !== 0) return difference
   }
   return 0
 }

@@ -201,7 +201,12 @@ export class MemoryServer {
       .map(({ time: _, ...entry }) => entry)
   }
 
-  get hasMail(): boolean {
+  hasMail(partition: number, entryIds: readonly string[]): boolean[] {
+    const there = new Set(this.#at(partition).mail.map(({ entryId }) => entryId))
+    return entryIds.map((id) => there.has(id))
+  }
+
+  get hasAnyMail(): boolean {
     return this.#partitions.some(({ mail }) => mail.length > 0)
   }
 

@@ -56,6 +56,10 @@ export class MemorySessionStore implements SessionStore {
     return this.#server.mail(partition, afterId, limit)
   }
 
+  async hasMail(partition: number, entryIds: readonly string[]): Promise<boolean[]> {
+    return this.#server.hasMail(partition, entryIds)
+  }
+
   async deleteMail(partition: number, entries: readonly MailEntry[]): Promise<void> {
     this.#server.deleteMail(partition, entries)
   }

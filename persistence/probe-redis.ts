@@ -70,7 +70,7 @@ function judge(info: Map<string, string>, at: string): RedisFacts {
   const name = `${valkey === undefined ? 'Redis' : 'Valkey'} ${version}`
   if (Number.parseInt(version) < OLDEST_MAJOR) {
     throw new UnfitServer(
-      `${at} is version ${version}, and 7.0 is the oldest that works: upgrade it, or set REDIS_URL to another.`,
+      `${at} is version ${version}, and 7.0 is the oldest that works: upgrade it, or take another.`,
     )
   }
   const policy = info.get('maxmemory_policy')
@@ -83,7 +83,7 @@ function judge(info: Map<string, string>, at: string): RedisFacts {
   if (info.get('role') === 'slave') {
     throw new UnfitServer(
       `${at} is a replica of ${info.get('master_host') ?? 'another'}:${info.get('master_port') ?? ''} and read-only: ` +
-        'set REDIS_URL to the master.',
+        'take the master.',
     )
   }
   return { name }
@@ -92,24 +92,24 @@ function judge(info: Map<string, string>, at: string): RedisFacts {
 function explain(error: Error & { code?: string }, at: string): string {
   const { message, code = '' } = error
   if (message.startsWith('NOAUTH')) {
-    return `${at} wants a password: put it into REDIS_URL (redis://user:password@host:port).`
+    return `${at} wants a password: put it into the Redis URL (redis://user:password@host:port).`
   }
   if (/^WRONGPASS|invalid password|without any password/.test(message)) {
-    return `${at} refuses the password: check user and password in REDIS_URL (redis://user:password@host:port).`
+    return `${at} refuses the password: check user and password in the Redis URL (redis://user:password@host:port).`
   }
   if (message.startsWith('NOPERM')) {
     return `${at} refuses a command to this user (${message}): Troupe needs scripts, keys, channels and INFO.`
   }
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
-    return `${at} cannot be found (no such host): check REDIS_URL.`
+    return `${at} cannot be found (no such host): check the Redis URL.`
   }
   if (/DB index/i.test(message)) {
     return `${at}: the server has no database of that number: change the number at the end of REDIS_URL.`
   }
   if (/Protocol error|RESP type|Connection is closed/i.test(message)) {
-    return `${at} does not speak Redis' protocol: check the port in REDIS_URL, and whether it wants rediss:// (TLS).`
+    return `${at} does not speak Redis' protocol: check the port in the Redis URL, and whether it wants rediss:// (TLS).`
   }
   const timedOut = /ETIMEDOUT|timed out/i.test(`${code} ${message}`)
   const reason = timedOut ? 'no answer in time' : code || message
-  return `${at} cannot be reached (${reason}): start it, or check host and port in REDIS_URL.`
+  return `${at} cannot be reached (${reason}): start it, or check host and port in the Redis URL.`
 }

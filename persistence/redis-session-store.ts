@@ -209,7 +209,18 @@ export class RedisSessionStore implements SessionStore {
     return entries.map(([entryId, fields]) => parseMailEntry(entryId, fields))
   }
 
+  async hasMail(partition: number, entryIds: readonly string[]): Promise<boolean[]> {
+    const key = this.#keys.mail(partition)
+    const found = await Promise.all(entryIds.map((id) => this.#reads.xrange(key, id, id))).catch(
+      (error: unknown) => {
+        throw asFailure(error)
+      },
+    )
+    return found.map((entries) => entries.length > 0)
+  }
+
   async deleteMail(partition: number, entries: readonly MailEntry[]): Promise<void> {
+    if (entries.length === 0) return
     const args = entries.flatMap(({ entryId, commitId }) => [entryId, commitId])
     await this.#deleteEach.run(this.#reads, [this.#keys.mail(partition)], args).catch((error: unknown) => {
       throw asFailure(error)

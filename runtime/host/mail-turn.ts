@@ -10,25 +10,32 @@ import { checkSize } from './session-size.ts'
 /** What became of it; a refusal is for its sender to hear. */
 export type Delivery = 'taken' | Pick<Undelivered, 'reason' | 'message'>
 
+/** As the last step computed it. */
+export interface MailOutcome {
+  readonly delivery: Delivery
+  /** What the session remembered before. */
+  readonly had: Taken
+}
+
 export interface MailTurn {
   readonly compute: ComputeStep
-  /** As the last step computed it. */
-  delivery(): Delivery
+  outcome(): MailOutcome
 }
 
 /** How a session is to take an event. */
 export interface MailOrder {
   readonly mail: IncomingMail
-  /** What the session has had and can never come again. */
-  readonly settled: Taken
+  /** What is deleted of what the session has had. */
+  readonly gone: Taken
   /** By the process' clock: computed later it might be applied again, since what it was read from may be settled. */
   readonly untilMs: number
   /** Epoch at which the session must have existed, in µs: another life of its id is not meant. `null`: any life. */
   readonly since: string | null
 }
 
-export function mailTurn(parts: HostParts, { mail, settled, untilMs, since }: MailOrder): MailTurn {
+export function mailTurn(parts: HostParts, { mail, gone, untilMs, since }: MailOrder): MailTurn {
   let delivery: Delivery = 'taken'
+  let had: Taken = {}
   const compute: ComputeStep = (known) => {
     const { record } = known
     const { id, machine, version } = record
@@ -42,8 +49,9 @@ export function mailTurn(parts: HostParts, { mail, settled, untilMs, since }: Ma
     const kernel = parts.versions.kernelOf(record)
     const live = takeLive(parts, known)
     delivery = 'taken'
+    had = live.taken
     try {
-      const plan = kernel.take(live, mail, settled)
+      const plan = kernel.take(live, mail, gone, Math.floor(parts.store.now()))
       if (plan === null) return null
       if (plan === 'taken' || plan === 'ended') {
         known.live = live
@@ -63,5 +71,5 @@ export function mailTurn(parts: HostParts, { mail, settled, untilMs, since }: Ma
       return null
     }
   }
-  return { compute, delivery: () => delivery }
+  return { compute, outcome: () => ({ delivery, had }) }
 }

@@ -4,11 +4,12 @@
  * to the same receiver: a receiver that knows the newest event of a sender has had all before it (TM6).
  */
 import { TroupeError, messageOf } from '../../actors/errors.ts'
-import { numberOf, UNDELIVERED } from '../../actors/mail.ts'
+import { entryOf, isKnownGone, numberOf, UNDELIVERED } from '../../actors/mail.ts'
 import type { IncomingMail, MailEntry, Taken, Undelivered } from '../../actors/mail.ts'
+import { partitionOf } from '../../actors/partitions.ts'
 import type { Clock, Logger, SessionStore } from '../../actors/ports.ts'
 import type { SessionId } from '../../actors/session.ts'
-import type { Delivery, MailOrder } from './mail-turn.ts'
+import type { Delivery, MailOrder, MailOutcome } from './mail-turn.ts'
 
 /** Entries that are read at once. */
 const PAGE = 256
@@ -16,19 +17,22 @@ const PAGE = 256
 const PAUSE_MS = 2_000
 /**
  * What was read longer ago is not delivered any more, but read again; and for longer than that a receiver remembers what it has had
- * after its entry was deleted. So another process that read it before cannot deliver it to a receiver that has forgotten it.
+ * after its entry was deleted (actors/mail.ts). So another process that read it before cannot deliver it to a receiver that has
+ * forgotten it.
  */
 const FRESH_MS = 4_000
-const REMEMBERED_MS = 10_000
-/** Receivers of which it is remembered what they need to remember no more. */
-const MAX_SETTLED = 10_000
+/** Receivers of which it is known what they need not remember, and when they were reviewed. */
+const MAX_RECEIVERS = 10_000
+/** What a process did not tell its receivers before it ended is looked for this often, so much of it at a time. */
+const REVIEW_MS = 60_000
+const MAX_REVIEWED = 500
 
 export interface PostmanOptions {
-  readonly store: Pick<SessionStore, 'mail' | 'deleteMail'>
+  readonly store: Pick<SessionStore, 'mail' | 'hasMail' | 'deleteMail'>
   readonly clock: Clock
   readonly log: Logger
   /** Lets a session take an event. @throws TroupeError, StoreFailure if it could not be tried: it stays where it is */
-  readonly take: (id: SessionId, order: MailOrder) => Promise<Delivery>
+  readonly take: (id: SessionId, order: MailOrder) => Promise<MailOutcome>
   /** There is mail in the partition for a definition that this process does not know. */
   readonly onUnknown: (partition: number) => void
 }
@@ -43,16 +47,17 @@ interface Delivered {
   readonly by: { readonly id: SessionId; readonly from: string } | null
 }
 
-interface Settled {
-  readonly number: string
-  readonly atMs: number
+interface Receiver {
+  /** Numbers of what it has had and is deleted, by the sender, until it is told. */
+  readonly gone: Map<string, string>
+  reviewedAtMs: number
 }
 
 export class Postman {
   readonly #options: PostmanOptions
   readonly #rounds = new Map<number, Round>()
   readonly #pausedUntil = new Map<number, number>()
-  readonly #settled = new Map<SessionId, Map<string, Settled>>()
+  readonly #receivers = new Map<SessionId, Receiver>()
   #isStopped = false
 
   constructor(options: PostmanOptions) {
@@ -121,7 +126,8 @@ export class Postman {
             partition,
             delivered.map(({ entry }) => entry),
           )
-          for (const { entry, by } of delivered) if (by !== null) this.#settle(by.id, by.from, entry)
+          for (const { entry, by } of delivered)
+            if (by !== null) this.#receiver(by.id).gone.set(by.from, numberOf(entry))
         }),
       )
       if (entries.length < PAGE) return stuck.size === 0
@@ -171,38 +177,61 @@ export class Postman {
   }
 
   async #take(id: SessionId, mail: IncomingMail, untilMs: number, since: string | null): Promise<Delivery> {
-    const settled = this.#settledFor(id)
-    const delivery = await this.#options.take(id, { mail, settled, untilMs, since })
-    const known = this.#settled.get(id)
-    for (const [from, number] of Object.entries(settled))
-      if (known?.get(from)?.number === number) known.delete(from)
-    if (known?.size === 0) this.#settled.delete(id)
+    const receiver = this.#receiver(id)
+    const gone = Object.fromEntries(receiver.gone)
+    const { delivery, had } = await this.#options.take(id, { mail, gone, untilMs, since })
+    for (const [from, number] of Object.entries(gone))
+      if (receiver.gone.get(from) === number) receiver.gone.delete(from)
+    await this.#review(id, receiver, had, gone)
     return delivery
   }
 
-  /** The entry is gone: who has taken it need not remember it for long. */
-  #settle(id: SessionId, from: string, entry: MailEntry): void {
-    const known = this.#settled.get(id) ?? new Map<string, Settled>()
-    known.set(from, { number: numberOf(entry), atMs: this.#options.clock.now() })
-    this.#settled.delete(id)
-    this.#settled.set(id, known)
-    if (this.#settled.size <= MAX_SETTLED) return
-    for (const oldest of this.#settled.keys()) {
-      this.#settled.delete(oldest)
-      return
+  /** A receiver may remember what was deleted by a process that ended before it could tell. */
+  async #review(id: SessionId, receiver: Receiver, had: Taken, told: Taken): Promise<void> {
+    const { store, clock, log } = this.#options
+    if (clock.now() - receiver.reviewedAtMs < REVIEW_MS) return
+    receiver.reviewedAtMs = clock.now()
+    const untold = Object.entries(had)
+      .filter(([from, number]) => told[from] !== number && !isKnownGone(number))
+      .slice(0, MAX_REVIEWED)
+    const byPartition = new Map<number, { from: string; number: string; entryId: string }[]>()
+    for (const [from, number] of untold) {
+      const { sender, entryId } = entryOf(from, number, id)
+      const partition = partitionOf(sender)
+      const entries = byPartition.get(partition) ?? []
+      byPartition.set(partition, entries)
+      entries.push({ from, number, entryId })
+    }
+    try {
+      for (const [partition, entries] of byPartition) {
+        const areThere = await store.hasMail(
+          partition,
+          entries.map(({ entryId }) => entryId),
+        )
+        for (const [index, { from, number }] of entries.entries())
+          if (areThere[index] === false) receiver.gone.set(from, number)
+      }
+    } catch (error) {
+      log.debug({ id, reason: messageOf(error) }, 'what a receiver remembers could not be reviewed')
     }
   }
 
-  #settledFor(id: SessionId): Taken {
-    const known = this.#settled.get(id)
-    if (known === undefined) return NONE_SETTLED
-    const longAgoMs = this.#options.clock.now() - REMEMBERED_MS
-    const old = [...known].filter(([, { atMs }]) => atMs <= longAgoMs)
-    return Object.fromEntries(old.map(([from, { number }]) => [from, number]))
+  /** What is known of a receiver; of those that got nothing for longest nothing is known. */
+  #receiver(id: SessionId): Receiver {
+    const receiver = this.#receivers.get(id) ?? {
+      gone: new Map<string, string>(),
+      reviewedAtMs: -Infinity,
+    }
+    this.#receivers.delete(id)
+    this.#receivers.set(id, receiver)
+    if (this.#receivers.size > MAX_RECEIVERS)
+      for (const oldest of this.#receivers.keys()) {
+        this.#receivers.delete(oldest)
+        break
+      }
+    return receiver
   }
 }
-
-const NONE_SETTLED: Taken = {}
 
 function byReceiver(entries: readonly MailEntry[]): Map<SessionId, MailEntry[]> {
   const receivers = new Map<SessionId, MailEntry[]>()

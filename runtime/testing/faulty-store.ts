@@ -64,14 +64,17 @@ export class FaultyStore implements SessionStore {
     return this.#call(() => this.#options.store.broadcast(id, message))
   }
 
-  async look(partition: number, horizonMs: number, limit: number): Promise<Look> {
-    const look = await this.#quietCall(() => this.#options.store.look(partition, horizonMs, limit))
-    if (look.due.length > 0 || look.hasMail) this.#options.onWork()
-    return look
+  /** What it finds is done by other calls. */
+  look(partition: number, horizonMs: number, limit: number, skip?: number): Promise<Look> {
+    return this.#quietCall(() => this.#options.store.look(partition, horizonMs, limit, skip))
   }
 
   mail(partition: number, afterId: string, limit: number): Promise<MailEntry[]> {
     return this.#call(() => this.#options.store.mail(partition, afterId, limit))
+  }
+
+  hasMail(partition: number, entryIds: readonly string[]): Promise<boolean[]> {
+    return this.#call(() => this.#options.store.hasMail(partition, entryIds))
   }
 
   deleteMail(partition: number, entries: readonly MailEntry[]): Promise<void> {

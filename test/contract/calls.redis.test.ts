@@ -188,6 +188,7 @@ describe.each(stores)('in %s', (_name, create) => {
     const rest = await b.store.mail(partition, first.at(-1)?.entryId ?? '', 10)
     expect(rest.map(({ event }) => event)).toEqual([mail(3).event])
     const [oldest, ...others] = first
+    expect(await b.store.hasMail(partition, ['1-1', oldest?.entryId ?? ''])).toEqual([false, true])
     await b.store.deleteMail(
       partition,
       first.map((each) => (each === oldest ? { ...each, commitId: 'x-1' } : each)),

@@ -25,8 +25,10 @@ function entry(n: number, to: string): MailEntry {
 class Post {
   entries: MailEntry[]
   readonly taken: string[] = []
-  /** What receivers were told that they may forget, by their ids. */
-  readonly forgotten: Record<string, object> = {}
+  /** What receivers were told to be gone, by their ids. */
+  readonly told: Record<string, object> = {}
+  /** What receivers remember, by their ids. */
+  readonly remembered: Record<string, Record<string, string>> = {}
   missing = new Set<string>()
   refusing = new Set<string>()
   nowMs = 0
@@ -38,6 +40,7 @@ class Post {
       store: {
         mail: async (_, after, limit) =>
           this.entries.filter(({ version }) => after === '' || version > parseInt(after, 10)).slice(0, limit),
+        hasMail: async (_, ids) => ids.map((id) => this.entries.some(({ entryId }) => entryId === id)),
         deleteMail: async (_, gone) => {
           this.entries = this.entries.filter((each) => !gone.includes(each))
         },
@@ -45,13 +48,15 @@ class Post {
       clock: { now: () => this.nowMs, setTimeout: () => ({ cancel: () => undefined }) },
       log: new KeptLog(),
       onUnknown: () => undefined,
-      take: async (id, { mail, settled }) => {
-        this.forgotten[id] = settled
-        if (this.missing.has(id)) return { reason: 'not_found', message: 'it is not there' }
+      take: async (id, { mail, gone }) => {
+        this.told[id] = gone
+        const had = this.remembered[id] ?? {}
+        if (this.missing.has(id))
+          return { delivery: { reason: 'not_found', message: 'it is not there' }, had }
         const name = `${id} ${(mail.event as unknown as { n: number }).n}`
         if (this.refusing.has(name)) throw new TroupeError('contention', 'not now')
         this.taken.push(name)
-        return 'taken'
+        return { delivery: 'taken', had }
       },
     }
     this.postman = new Postman(options)
@@ -104,16 +109,23 @@ it('a postman that was stopped begins nothing', async () => {
   expect(post.taken).toEqual([])
 })
 
-it('a receiver is told what it may forget, and a sender only what came back to it', async () => {
+it('a receiver is told what is gone, and a sender only what came back to it', async () => {
   const post = new Post([entry(1, 'a'), entry(2, 'nobody')])
   post.missing.add('nobody')
   await post.round((postman) => postman.notify(0))
   post.entries = [entry(3, 'a'), entry(4, 'nobody')]
   await post.round((postman) => postman.notify(0))
-  expect(post.forgotten).toEqual({ a: {}, nobody: {}, from: {} })
-  post.nowMs = 60_000
-  post.entries = [entry(5, 'a'), entry(6, 'nobody')]
+  expect(post.told['a']).toEqual({ from: '1:1:0:1-0' })
+  expect(post.told['from']).toEqual({ '!nobody': '1:2:0:2-0' })
+  expect(post.told['nobody']).toEqual({})
+})
+
+it('what a process that ended has left in the memory of a receiver is found, but not what may come again', async () => {
+  const post = new Post([entry(8, 'b'), entry(9, 'a')])
+  post.refusing.add('b 8')
+  post.remembered['a'] = { gone: '1:1:0:1-0', '!back': '1:2:0:2-0', there: '1:8:0:8-0' }
   await post.round((postman) => postman.notify(0))
-  expect(post.forgotten['a']).toEqual({ from: '1:3:0' })
-  expect(post.forgotten['from']).toEqual({ '!nobody': '1:4:0' })
+  post.entries.push(entry(10, 'a'))
+  await post.round((postman) => postman.notify(0))
+  expect(post.told['a']).toEqual({ gone: '1:1:0:1-0', '!back': '1:2:0:2-0', from: '1:9:0:9-0' })
 })
