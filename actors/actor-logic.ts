@@ -12,11 +12,15 @@ import type {
   Snapshot,
 } from 'xstate'
 import { rebuildMachine } from './rebuild-machine.ts'
+import { describeError } from './storable.ts'
 import type { NodeConfig } from './rebuild-machine.ts'
 import type { Request } from './stepper.ts'
 import { MAX_MESSAGES } from './stepper.ts'
 
 const INSTEAD = 'an action sent it, which runs after the commit; use sendTo or enqueueActions in the machine'
+
+/** Whether an actor is to take an event. */
+export type IsNews = (event: EventObject, self: AnyActorRef) => boolean
 
 /** The step under way. Logic is wrapped once for a definition; steps are synchronous, so one stage serves all its sessions. */
 export class Stage {
@@ -32,16 +36,20 @@ export class Stage {
   #taken = 0
   #isOpen = false
 
-  constructor(log: (...parts: unknown[]) => void) {
+  readonly #isNews: IsNews
+
+  constructor(log: (...parts: unknown[]) => void, isNews: IsNews = () => true) {
     this.#log = log
+    this.#isNews = isNews
   }
 
   /** Whether an actor may take an event now. Outside of a step nothing would store what it does. */
-  admits({ type }: EventObject, { id }: { readonly id: string }): boolean {
+  admits(event: EventObject, { id, self }: { readonly id: string; readonly self: unknown }): boolean {
+    const { type } = event
     // XState's own come when a tree is restored.
     if (!this.#isOpen && !type.startsWith('xstate.'))
       this.#log(`event "${type}" to actor "${id}" was ignored: ${INSTEAD}`)
-    return this.#isOpen
+    return this.#isOpen && this.#isNews(event, self as AnyActorRef)
   }
 
   run(act: () => void): void {
@@ -95,7 +103,7 @@ export function wrapMachine(machine: AnyStateMachine, stage: Stage, isRoot: bool
         stage.take()
         const next = inner.transition(
           snapshot as never,
-          event,
+          asStored(event),
           collecting(scope as AnyActorScope, stage) as never,
         ) as Snapshot<unknown>
         if (next !== snapshot) stage.isChanged = true
@@ -118,6 +126,14 @@ export function wrapMachine(machine: AnyStateMachine, stage: Stage, isRoot: bool
     restoreSnapshot: (snapshot, scope) => inner.restoreSnapshot(snapshot as never, scope as never),
     start: (snapshot) => inner.start(snapshot as never),
   }
+}
+
+/** That an actor failed is told by what a record can hold of the error: the same for those that threw here, and for promises. */
+function asStored(event: EventObject): EventObject {
+  const { error } = event as { error?: unknown }
+  return error instanceof Error && event.type.startsWith('xstate.error.')
+    ? ({ ...event, error: describeError(error) } as EventObject)
+    : event
 }
 
 function wrapLogic(logic: AnyActorLogic, stage: Stage): AnyActorLogic {

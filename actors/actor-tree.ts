@@ -5,7 +5,9 @@
 import { createActor } from 'xstate'
 import type { AnyActorLogic, AnyActorRef, AnyMachineSnapshot, AnyStateMachine, EventObject } from 'xstate'
 import { Stage, wrapMachine } from './actor-logic.ts'
+import type { IsNews } from './actor-logic.ts'
 import type { ActorPath, Live } from './plan.ts'
+import { describeError } from './storable.ts'
 import type { Outcome, Persisted, PromiseActor, Stepper } from './stepper.ts'
 
 type Children = Readonly<Record<string, AnyActorRef | undefined>>
@@ -15,8 +17,9 @@ export class ActorTree implements Stepper {
   readonly #stage: Stage
   readonly #log: (...parts: unknown[]) => void
 
-  constructor(machine: AnyStateMachine, log: (...parts: unknown[]) => void) {
-    this.#stage = new Stage(log)
+  /** @param isNews what actors take of the events that they send each other; default: all */
+  constructor(machine: AnyStateMachine, log: (...parts: unknown[]) => void, isNews?: IsNews) {
+    this.#stage = new Stage(log, isNews)
     this.#logic = wrapMachine(machine, this.#stage, true)
     this.#log = log
   }
@@ -62,10 +65,6 @@ export class ActorTree implements Stepper {
       snapshot,
     ) as unknown as Persisted
     return { context, historyValue, children: withErrors(children as PersistedChildren) }
-  }
-
-  checkReferences(snapshot: AnyMachineSnapshot): void {
-    checkReferences(snapshot, [])
   }
 
   #create(options: object): AnyActorRef {
@@ -134,44 +133,6 @@ function checkNames(children: Children): void {
   }
 }
 
-/** @throws Error if a context refers to an actor that would not be found by it once the session is restored */
-function checkReferences({ context, children }: AnyMachineSnapshot, path: ActorPath): void {
-  const own = children as Children
-  const found = findReference(context, (ref) => own[ref.id] !== ref)
-  if (found !== null) {
-    const whose = path.length === 0 ? 'the context' : `the context of actor "${path.join('.')}"`
-    throw new Error(
-      `${whose} holds at ${found.at} a reference to actor "${found.ref.id}", which is none of its own children: it would be lost ` +
-        'when the session goes on elsewhere. Clear it when you stop the actor; for other actors keep a systemId',
-    )
-  }
-  for (const [id, child] of Object.entries(own)) {
-    const snapshot = child?.getSnapshot() as Partial<AnyMachineSnapshot> | undefined
-    if (snapshot?.machine !== undefined) checkReferences(snapshot as AnyMachineSnapshot, [...path, id])
-  }
-}
-
-/** The first reference to an actor within the value that is wanted, and where it is. */
-function findReference(
-  value: unknown,
-  isWanted: (ref: AnyActorRef) => boolean,
-  path = '',
-): { readonly at: string; readonly ref: AnyActorRef } | null {
-  if (typeof value !== 'object' || value === null) return null
-  if (isActorRef(value)) return isWanted(value) ? { at: path, ref: value } : null
-  for (const [key, member] of Object.entries(value)) {
-    const inner = Array.isArray(value) ? `${path}[${key}]` : path === '' ? key : `${path}.${key}`
-    const found = findReference(member, isWanted, inner)
-    if (found !== null) return found
-  }
-  return null
-}
-
-/** As XState tells them from other objects when it persists a context. */
-function isActorRef(value: object): value is AnyActorRef {
-  return 'sessionId' in value && 'send' in value && 'ref' in value
-}
-
 type PersistedChildren = Record<string, { snapshot: { children?: PersistedChildren; error?: unknown } }>
 
 function withErrors(children: PersistedChildren): PersistedChildren {
@@ -182,9 +143,4 @@ function withErrors(children: PersistedChildren): PersistedChildren {
     return [id, { ...child, snapshot: { ...snapshot, ...errors, ...nested } }]
   })
   return Object.fromEntries(entries)
-}
-
-/** What remains of an error in a record. */
-function describeError({ name, message }: Error): { name: string; message: string } {
-  return { name, message }
 }

@@ -5,27 +5,31 @@
  */
 import { enqueueActions } from 'xstate'
 import type {
-  AnyActorLogic,
   AnyActorRef,
   AnyMachineSnapshot,
   AnyStateMachine,
+  EventObject,
   MachineContext,
   StateValue,
 } from 'xstate'
 import { ActorTree } from './actor-tree.ts'
-import type { MigratedSession, SessionDefinition, StoredActor } from './define-session.ts'
-import { messageOf } from './errors.ts'
-import type { Timer } from './plan.ts'
+import type { SessionDefinition } from './define-session.ts'
+import type { Run, Timer } from './plan.ts'
+import { fitting, invocationsOf, isMachine } from './migration-fit.ts'
+import type { PersistedActors, PersistedState, State } from './migration-fit.ts'
+import { AFTER, isSameLogic, NewNames, unnamedAmong } from './migration-names.ts'
+import type { Unnamed } from './migration-names.ts'
+import { checkResult, storedActors, withReplaced } from './migration-result.ts'
 import { rebuildMachine } from './rebuild-machine.ts'
 import type { NodeConfig } from './rebuild-machine.ts'
 import type { PublicState } from './session.ts'
 import type { Outcome } from './stepper.ts'
-import { findUnstorable } from './storable.ts'
+import { problemOfStateValue } from './state-value.ts'
 
 /** Type of the event by which a migration is told: to the audit, to subscribers, to input and delay functions. */
 export const MIGRATED = 'troupe.migrated'
-/** How XState's ids of timers of states begin; their end is the id of the state. */
-const AFTER = 'xstate.after.'
+/** How XState tells an actor of a new snapshot of another; the actor's id follows. */
+const SNAPSHOT = 'xstate.snapshot.'
 
 export interface MigratedEvent {
   readonly type: typeof MIGRATED
@@ -35,22 +39,6 @@ export interface MigratedEvent {
 
 export function migratedFrom({ machineVersion }: { readonly machineVersion: number }): MigratedEvent {
   return { type: MIGRATED, from: machineVersion }
-}
-
-/** An actor as XState persists it. */
-interface PersistedActor {
-  readonly src: unknown
-  readonly snapshot: PersistedState
-}
-
-type PersistedActors = Readonly<Record<string, PersistedActor>>
-
-interface PersistedState {
-  readonly status: string
-  readonly value?: StateValue
-  readonly context?: MachineContext
-  readonly children?: PersistedActors
-  readonly historyValue?: object
 }
 
 /** What is looked at of a machine's snapshot, and of the states that it is in. */
@@ -63,21 +51,13 @@ interface Seen {
   readonly children: Readonly<Record<string, AnyActorRef | undefined>>
 }
 
-interface State {
-  readonly id: string
-  readonly path: readonly string[]
-  readonly config: { readonly invoke?: unknown }
-  readonly after: readonly { readonly eventType: string; readonly delay?: unknown }[]
-  readonly invoke: readonly { readonly id: string; readonly src: string; readonly onSnapshot?: unknown }[]
-  readonly states: Readonly<Record<string, State>>
-}
-
 interface Stored {
   readonly event: MigratedEvent
   readonly state: PublicState
   readonly children: object
   readonly historyValue: object
   readonly timers: readonly Timer[]
+  readonly runs: readonly Run[]
 }
 
 export class Migration {
@@ -88,20 +68,31 @@ export class Migration {
   /** Machines that have resumed in it, and the timers of the states that they are in. */
   readonly #told = new Set<AnyActorRef>()
   readonly #fitting = new Set<string>()
+  /** Names of the actors that go on, and of the states that they are in. */
+  readonly #goingOn = new Set<string>()
+  /** Those of its actors that a state invoked without an id, by the path of their parent. */
+  readonly #unnamed = new Map<string, readonly Unnamed[]>()
+  /** An actor of which it cannot be told whether it is to be started anew. */
+  #lost: string | null = null
 
   /** @param definition one with `migrate` */
   constructor(definition: SessionDefinition, log: (...parts: unknown[]) => void) {
     this.#definition = definition
-    this.#tree = new ActorTree(this.#resumable(definition.machine), log)
+    // That an actor goes on is no news to those that watch it.
+    const isNews = ({ type }: EventObject, self: AnyActorRef): boolean =>
+      !type.startsWith(SNAPSHOT) ||
+      !this.#goingOn.has(actorName([...pathOf(self), type.slice(SNAPSHOT.length)]))
+    this.#tree = new ActorTree(this.#resumable(definition.machine), log, isNews)
   }
 
   /**
-   * @returns what it became, and which of its timers remain
+   * @returns what it became, with those of its timers that remain and its promises, by the names that they have now
    * @throws whatever `migrate` throws; Error if what it returns does not fit the machine
    */
-  run({ event, state, children, historyValue, timers }: Stored): {
+  run({ event, state, children, historyValue, timers, runs }: Stored): {
     outcome: Outcome
     timers: readonly Timer[]
+    runs: readonly Run[]
   } {
     const { machine, migrate } = this.#definition
     if (migrate === undefined) throw new TypeError('the definition has no migrate')
@@ -110,38 +101,79 @@ export class Migration {
     const context = state.context as MachineContext
     const actors = children as PersistedActors
     const stored = { status, output, value, context, historyValue, children: actors }
-    this.#had.clear()
-    noteStates(stored, [], this.#had)
-    for (const { source, id } of timers) if (id !== null) this.#had.add(timerName(source, id))
     const migrated = checkResult(
       migrate({ version: event.from, value, context, children: storedActors(actors) }),
     )
-    for (const path of migrated.starts ?? []) this.#had.delete(stateName([], path))
     const given = {
       ...stored,
       value: migrated.value,
       context: migrated.context as MachineContext,
       children: migrated.children === undefined ? actors : withReplaced(actors, migrated.children),
     }
-    const restored = this.#tree.restore(fitting(machine, given))
-    const live = { ...restored, timers, runs: [], nextKey: 1, taken: {} }
-    this.#told.clear()
-    this.#fitting.clear()
+    const problem = problemOfStateValue(machine.root, given.value, 'value')
+    if (problem !== null) throw new Error(problem)
+    const names = new NewNames(machine, stored, given, timers)
+    const now = { ...given, children: names.actors(given.children) }
+    const nowTimers = names.timers(timers)
+    this.#note({ ...stored, children: names.actors(actors) }, now.children, nowTimers)
+    for (const path of migrated.starts ?? []) {
+      if (!hasState(machine.root as State, path))
+        throw new Error(`migrate: starts names ${JSON.stringify(path)}, and the machine has no such state`)
+      this.#had.delete(stateName([], path))
+    }
+    const fit = fitting(machine, now)
+    const restored = this.#tree.restore(fit)
+    noteStates(fit, [], this.#goingOn)
+    const live = { ...restored, timers: nowTimers, runs: [], nextKey: 1, taken: {} }
     // A session that has ended is only looked at.
-    if (status !== 'active') return { outcome: asItIs(live.snapshot), timers: [] }
+    if (status !== 'active') return { outcome: asItIs(live.snapshot), timers: [], runs: [] }
     const outcome = this.#tree.step(live, [], event)
+    if (this.#lost !== null) throw new Error(this.#lost)
     const isFitting = ({ source, id }: Timer): boolean =>
       id === null || !id.startsWith(AFTER) || this.#fitting.has(timerName(source, id))
-    return { outcome, timers: timers.filter(isFitting) }
+    return { outcome, timers: nowTimers.filter(isFitting), runs: names.runs(runs) }
+  }
+
+  /** What the session had, by the names that it has now. */
+  #note(before: PersistedState, actors: PersistedActors, timers: readonly Timer[]): void {
+    for (const names of [this.#had, this.#told, this.#fitting, this.#goingOn, this.#unnamed]) names.clear()
+    this.#lost = null
+    noteStates(before, [], this.#had)
+    for (const { source, id } of timers) if (id !== null) this.#had.add(timerName(source, id))
+    const visit = (children: PersistedActors, path: readonly string[]): void => {
+      this.#unnamed.set(path.join('\n'), unnamedAmong(children))
+      for (const [id, { snapshot }] of Object.entries(children)) visit(snapshot.children ?? {}, [...path, id])
+    }
+    visit(actors, [])
   }
 
   /** Whether the session had a timer of the state that fits none of its states now: the delay is another one, or the machine's id. */
-  #hasUnfitTimer({ id, path }: State, actor: readonly string[]): boolean {
+  #hasUnfitTimer(state: State, actor: readonly string[]): boolean {
     const start = timerName(actor, AFTER)
-    const isOfState = (name: string): boolean =>
-      name.endsWith(`.${id}`) || (path.length > 0 && name.endsWith(`.${path.join('.')}`))
-    for (const name of this.#had)
-      if (name.startsWith(start) && isOfState(name) && !this.#fitting.has(name)) return true
+    for (const name of this.#had) {
+      const isOfThis = name.endsWith(`.${state.id}`) || isOfState(name, state)
+      if (name.startsWith(start) && isOfThis && !this.#fitting.has(name)) return true
+    }
+    return false
+  }
+
+  /**
+   * Whether the session had the actor that the state invokes, and it is not over. Notes one without a name of its own of which that
+   * cannot be told.
+   */
+  #hadInvocation(parent: AnyActorRef, state: State, index: number): boolean {
+    const path = pathOf(parent)
+    const { id, src } = state.invoke[index] ?? { id: '', src: '' }
+    if (this.#had.has(actorName([...path, id]))) return true
+    if (id !== `${index}.${state.id}`) return false
+    const { machine } = parent.getSnapshot() as { machine: AnyStateMachine }
+    const ids = invocationsOf(machine.root as State).map((each) => each.id)
+    const unnamed = this.#unnamed.get(path.join('\n')) ?? []
+    const lost = unnamed.find((each) => isSameLogic(each.src, src) && !ids.includes(each.id))
+    if (lost !== undefined)
+      this.#lost ??=
+        `migrate: it cannot be told whether actor "${lost.id}" is what state "${state.path.join('.')}" invokes, ` +
+        'since neither has an id of its own: name the state in starts to start it anew, or return children without the actor to end it'
     return false
   }
 
@@ -163,9 +195,9 @@ export class Migration {
             if (!this.#had.has(timerName(path, type)))
               enqueue.raise({ type }, { id: type, delay: delay as never })
         }
-        for (const invocation of state.invoke) {
+        for (const [index, invocation] of state.invoke.entries()) {
           const { id, src, onSnapshot } = invocation
-          if (id in children || !(isNew || this.#had.has(actorName([...path, id])))) continue
+          if (id in children || !(isNew || this.#hadInvocation(actor, state, index))) continue
           enqueue.spawnChild(src as never, { ...invocation, syncSnapshot: onSnapshot !== undefined } as never)
         }
       }
@@ -185,8 +217,18 @@ export class Migration {
   }
 }
 
-function isMachine(logic: AnyActorLogic | undefined): logic is AnyStateMachine {
-  return logic !== undefined && 'implementations' in logic
+/** Whether an id that ends by that of a state means this one, in this machine or in one of another id. */
+function isOfState(id: string, state: State): boolean {
+  const { path } = state
+  return id === state.id || (path.length > 0 && id.endsWith(`.${path.join('.')}`))
+}
+
+function hasState(root: State, path: string): boolean {
+  if (path === '') return true
+  let state: State | undefined = root
+  for (const key of path.split('.'))
+    state = state !== undefined && Object.hasOwn(state.states, key) ? state.states[key] : undefined
+  return state !== undefined
 }
 
 function asItIs(snapshot: AnyMachineSnapshot): Outcome {
@@ -223,7 +265,8 @@ function noteStates({ value, children }: PersistedState, path: readonly string[]
   if (value !== undefined) note(value, [])
   for (const [id, { snapshot }] of Object.entries(children ?? {})) {
     const own = [...path, id]
-    names.add(actorName(own))
+    // XState keeps one that has come to its end until its state is left.
+    if (snapshot.status === 'active') names.add(actorName(own))
     noteStates(snapshot, own, names)
   }
 }
@@ -231,155 +274,4 @@ function noteStates({ value, children }: PersistedState, path: readonly string[]
 function pathOf(actor: AnyActorRef): string[] {
   const parent = actor._parent
   return parent === undefined ? [] : [...pathOf(parent), actor.id]
-}
-
-// ── What `migrate` gets, and what it returns ─────────────────────────────────────────────────────────────────────────
-
-function storedActors(children: PersistedActors): Record<string, StoredActor> {
-  return mapValues(children, ({ src, snapshot: { value, context, children: own } }): StoredActor => ({
-    src: String(src),
-    ...(value === undefined ? {} : { value }),
-    ...(context === undefined ? {} : { context }),
-    children: storedActors(own ?? {}),
-  }))
-}
-
-/** @throws Error if it is not what `migrate` may return */
-function checkResult(result: unknown): MigratedSession {
-  const isObject = (one: unknown): boolean => typeof one === 'object' && one !== null && !Array.isArray(one)
-  const {
-    value,
-    context,
-    children = {},
-    starts = [],
-    ...others
-  } = (isObject(result) ? result : {}) as Partial<Record<keyof MigratedSession, unknown>>
-  const [other] = Object.keys(others)
-  const problems = [
-    [isObject(result) && !(result instanceof Promise), 'it must return { value, context }, and at once'],
-    [typeof value === 'string' || isObject(value), 'value must be a state: a string or an object'],
-    [isObject(context), 'context must be an object'],
-    [isObject(children), 'children must be an object'],
-    [Array.isArray(starts), 'starts must be a list of paths of states'],
-    [other === undefined, `${other} is not known; there are: value, context, children, starts`],
-  ] as const
-  const problem = problems.find(([isGood]) => !isGood)
-  if (problem !== undefined) throw new Error(`migrate: ${problem[1]}`)
-  const unstorable = findUnstorable(context)
-  if (unstorable !== null) throw new Error(`the context cannot be stored as JSON at ${unstorable}`)
-  // A copy: it may be frozen, or shared with others.
-  return structuredClone(result) as MigratedSession
-}
-
-/** Those that `migrate` returned, with the state that it gives them; the others stop. */
-function withReplaced(
-  stored: PersistedActors,
-  returned: NonNullable<MigratedSession['children']>,
-): PersistedActors {
-  return mapValues(returned, ({ value, context, children }, id) => {
-    const actor = stored[id]
-    if (actor === undefined)
-      throw new Error(
-        `migrate returned a child "${id}" that the session does not have: what a state invokes is started by itself`,
-      )
-    const { snapshot } = actor
-    return {
-      ...actor,
-      snapshot: {
-        ...snapshot,
-        ...(value === undefined ? {} : { value }),
-        ...(context === undefined ? {} : { context }),
-        ...(children === undefined ? {} : { children: withReplaced(snapshot.children ?? {}, children) }),
-      },
-    }
-  })
-}
-
-// ── What of it fits the machine ──────────────────────────────────────────────────────────────────────────────────────
-
-/**
- * The state with its value completed to leaves, and without actors and history of states that are not there any more.
- * @throws Error if the machine has no such state
- */
-function fitting(machine: AnyStateMachine, state: PersistedState): PersistedState {
-  if (state.status !== 'active') return state
-  const {
-    value,
-    status,
-    _nodes: states,
-  } = machine.resolveState({
-    value: state.value ?? '',
-    context: state.context,
-  } as never) as Seen
-  if (status === 'done')
-    throw new Error(
-      `state ${JSON.stringify(value)} is final: a session cannot be migrated to its end, let an event or an always lead there`,
-    )
-  const invocations = invocationsOf(machine.root as State)
-  const kept = Object.entries(state.children ?? {}).filter(([id, { src }]) => {
-    const logic = logicOf(machine, src)
-    if (logic === undefined) return false
-    const own = invocations.filter((each) => each.id === id)
-    // Spawned, unless it has the name that XState gives to what a state invokes: then that state is gone.
-    if (own.length === 0) return !/^\d+\./.test(id)
-    return own.some((each) => each.src === src && states.includes(each.state))
-  })
-  return {
-    ...state,
-    value,
-    historyValue: historyOf(machine, state.historyValue ?? {}),
-    children: mapValues(Object.fromEntries(kept), (actor, id) => {
-      const logic = logicOf(machine, actor.src)
-      if (!isMachine(logic)) return actor
-      try {
-        return { ...actor, snapshot: fitting(logic, actor.snapshot) }
-      } catch (error) {
-        throw new Error(`actor "${id}": ${messageOf(error)}`, { cause: error })
-      }
-    }),
-  }
-}
-
-interface Invocation {
-  readonly id: string
-  readonly src: unknown
-  readonly state: State
-}
-
-function invocationsOf(state: State): Invocation[] {
-  return [
-    ...state.invoke.map(({ id, src }) => ({ id, src, state })),
-    ...Object.values(state.states).flatMap(invocationsOf),
-  ]
-}
-
-/** By the name under which XState persists it: that of a state and a number for what is given inline. */
-function logicOf(machine: AnyStateMachine, src: unknown): AnyActorLogic | undefined {
-  const [, index, stateId = ''] = /^xstate\.invoke\.(\d+)\.(.*)/.exec(String(src)) ?? []
-  if (index === undefined)
-    return (machine.implementations.actors as Record<string, AnyActorLogic>)[String(src)]
-  const { invoke } = stateById(machine, stateId)?.config ?? {}
-  const one = (Array.isArray(invoke) ? invoke[Number(index)] : invoke) as { src?: AnyActorLogic } | undefined
-  return one?.src
-}
-
-function historyOf(machine: AnyStateMachine, historyValue: object): object {
-  const states = (list: readonly { readonly id: string }[]): object[] =>
-    list.filter(({ id }) => stateById(machine, id) !== undefined)
-  return mapValues(historyValue as Record<string, readonly { readonly id: string }[]>, states)
-}
-
-function stateById(machine: AnyStateMachine, id: string): State | undefined {
-  try {
-    return machine.getStateNodeById(id) as State
-  } catch {
-    return undefined
-  }
-}
-
-function mapValues<T, R>(
-  record: Readonly<Record<string, T>>,
-  map: (value: T, key: string) => R,
-): Record<string, R> {
-  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value, key)]))
 }

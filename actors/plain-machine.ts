@@ -45,11 +45,6 @@ export class PlainMachine implements Stepper {
     return null
   }
 
-  /** It has no actors to refer to. */
-  checkReferences(): void {
-    return
-  }
-
   persist(snapshot: AnyMachineSnapshot): Persisted {
     const { context } = snapshot as { context: unknown }
     if (Object.keys(snapshot.historyValue).length === 0)

@@ -57,8 +57,6 @@ export interface Stepper {
   restore(persisted: object): Pick<Live, 'snapshot' | 'root'>
   /** What a promise actor is made of. */
   promiseAt(live: Live, path: ActorPath): PromiseActor | null
-  /** Asked where a record holds references. @throws Error if one does not survive storage */
-  checkReferences(snapshot: AnyMachineSnapshot): void
   /** @throws Error if an actor cannot be named in a record */
   persist(snapshot: AnyMachineSnapshot): Persisted
 }

@@ -64,3 +64,8 @@ export function hasUnstorableCharacter(json: string): boolean {
 export function storableText(text: string): string {
   return text.replace(/\p{Cs}|\0/gu, '\ufffd')
 }
+
+/** What remains of an error in a record. */
+export function describeError({ name, message }: Error): { name: string; message: string } {
+  return { name, message }
+}

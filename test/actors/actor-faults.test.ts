@@ -36,6 +36,29 @@ const pinging = setup({ types: { events: {} as { type: string } } }).createMachi
 })
 const timed = setup({ delays: { broken: thrower } }).createMachine({ after: { broken: {} } })
 
+it('what an actor threw comes to onError as a record can hold it, like the error of a promise', () => {
+  const failing = setup({ types: { events: {} as { type: string } } }).createMachine({
+    on: { BREAK: { guard: thrower } },
+  })
+  const parent = setup({
+    types: {} as { context: { error: unknown }; events: { type: string } },
+    actors: { failing },
+  }).createMachine({
+    context: { error: null },
+    invoke: {
+      id: 'failing',
+      src: 'failing',
+      onError: { actions: assign({ error: ({ event }) => event.error }) },
+    },
+    on: { GO: { actions: sendTo('failing', { type: 'BREAK' }) } },
+  })
+  const session = new VirtualSession(defineSession({ name: 'd', version: 1, machine: parent }))
+  session.send({ type: 'GO' })
+  const { error } = session.state.context as { error: { name: string; message: string } }
+  expect(error.name).toBe('Error')
+  expect(error.message).toContain('it broke')
+})
+
 /** A machine that counts PINGs, and does something wrong at GO. */
 function machine(go: unknown, more: object = {}): AnyStateMachine {
   return setup({

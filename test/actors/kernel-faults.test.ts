@@ -175,6 +175,41 @@ describe('what JSON would change silently', () => {
     )
   })
 
+  it('data that would come back as a reference to an actor is refused, in a machine with actors and in one without', () => {
+    const sets = {
+      on: { A: { actions: assign({ value: ({ event }: { event: { value: unknown } }) => event.value }) } },
+    }
+    const plain = { context: {}, ...sets }
+    const withActors = {
+      ...plain,
+      invoke: { id: 'child', src: 'child' },
+    }
+    const child = setupAny.createMachine({ context: {} })
+    for (const machine of [
+      setupAny.createMachine(plain as never),
+      setup({ types: {} as never, actors: { child } }).createMachine(withActors as never),
+    ]) {
+      const session = driven(machine as never)
+      expect(() => session.send('A', { value: { note: [{ xstate$$type: 1, id: 'child' }] } })).toThrow(
+        'the context holds at value.note[0] data with a member "xstate$$type"',
+      )
+      session.send('A', { value: 'xstate$$type' })
+      expect(session.context).toEqual({ value: 'xstate$$type' })
+    }
+  })
+
+  it('a cycle is named with its path also where there are actors', () => {
+    const child = setupAny.createMachine({ context: {} })
+    const session = driven(
+      setup({ types: {} as never, actors: { child } }).createMachine({
+        context: {},
+        invoke: { src: 'child' },
+        on: { A: { actions: assign({ value: ({ event }: { event: { value: unknown } }) => event.value }) } },
+      } as never) as never,
+    )
+    expect(() => session.send('A', { value: cyclic })).toThrow('value.self: a cycle')
+  })
+
   it('what JSON keeps is kept: the same object twice, undefined members, null prototypes', () => {
     const shared = { a: 1 }
     const bare = Object.assign(Object.create(null) as object, { b: [true, null, 'x', -1.5] })
@@ -284,6 +319,43 @@ describe('events from outside', () => {
     session.send('A', { by: '5', more: 1 })
     expect(session.context).toEqual({ n: 5 })
   })
+})
+
+it('a schema of events that makes of one what the audit cannot hold is a fault of the definition', () => {
+  const session = new Driven(
+    defineSession({
+      name: 'd',
+      version: 1,
+      events: z.object({ type: z.literal('A'), at: z.coerce.date() }),
+      machine: setup({ types: {} as { events: { type: 'A'; at: Date } } }).createMachine({ on: { A: {} } }),
+    }),
+  )
+  expect(() => session.kernel.admit({ type: 'A', at: '2026-01-01' } as never)).toThrow(
+    expect.objectContaining({
+      code: 'internal',
+      message: expect.stringContaining(
+        'failed while checking "A": what the events schema makes of it cannot be stored as JSON at at: a Date',
+      ) as string,
+    }),
+  )
+})
+
+it('what is only stored anew need not fit a schema that has changed since', () => {
+  const sessionOf = (least: number) =>
+    defineSession({
+      name: 'd',
+      version: 1,
+      context: z.object({ n: z.number().min(least) }),
+      machine: setup({ types: {} as { context: { n: number } } }).createMachine({
+        context: { n: 1 },
+        after: { 10: { actions: () => undefined } },
+      }),
+    })
+  const record = recordOf(new Kernel(sessionOf(0) as never).initial(undefined))
+  const kernel = new Kernel(sessionOf(5) as never)
+  const live = kernel.restore(record)
+  expect(() => kernel.fire(live, live.timers[0]?.key ?? -1)).toThrow('context.n')
+  expect(kernel.drop(kernel.restore(record), live.timers[0]?.key ?? -1).live.timers).toEqual([])
 })
 
 describe('schemas for what the machine makes', () => {

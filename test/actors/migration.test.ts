@@ -128,7 +128,29 @@ describe('what migrate makes of a session', () => {
     [
       'names a state that is not there',
       ({ context }) => ({ value: 'gone', context }),
-      "State 'gone' does not exist on 'order'",
+      'value: there is no state "gone"; there are: open, paid, split, back, end',
+    ],
+    ['names what every object has', ({ context }) => ({ value: 'toString', context }), 'no state "toString"'],
+    [
+      'names two states at once',
+      ({ context }) => ({ value: { open: {}, paid: {} }, context }),
+      'value names "open" and "paid", of which the machine is in one at a time',
+    ],
+    [
+      'names a state by a number',
+      ({ context }) => ({ value: { split: 5 }, context }) as never,
+      'value.split must be the key of a state, or an object of states',
+    ],
+    ['names a history state', ({ context }) => ({ value: 'back', context }), '"back" is a history state'],
+    [
+      'starts a state that is not there',
+      ({ value, context }) => ({ value, context, starts: ['split.b'] }),
+      'starts names "split.b", and the machine has no such state',
+    ],
+    [
+      'starts what is no path',
+      ({ value, context }) => ({ value, context, starts: [1] }) as never,
+      'starts must be a list of paths of states',
     ],
     ['names a final state', ({ context }) => ({ value: 'end', context }), 'state "end" is final'],
     [
@@ -146,7 +168,13 @@ describe('what migrate makes of a session', () => {
       id: 'order',
       context: {},
       initial: 'open',
-      states: { open: {}, paid: {}, end: { type: 'final' } },
+      states: {
+        open: {},
+        paid: {},
+        split: { initial: 'a', states: { a: {} } },
+        back: { type: 'history' },
+        end: { type: 'final' },
+      },
     })
     const fault = faultOf(() => migrated(one, ['PAY'], two, migrate))
     expect(fault).toBeInstanceOf(TroupeError)
@@ -224,6 +252,24 @@ describe('timers of a migrated session', () => {
     expect(session.state.value).toBe('waiting')
     session.advance(1)
     expect(session.state.value).toBe('late')
+  })
+
+  it('MG1 one of a machine that has another id now goes on, with its time; also one of the machine itself', () => {
+    const whole = (id: string) =>
+      setup({ types }).createMachine({
+        id,
+        context: {},
+        after: { 90: { actions: assign({ old: true }) } },
+        initial: 'waiting',
+        states: { waiting: { after: { 60: 'late' } }, late: {} },
+      })
+    const session = new VirtualSession(version(1, whole('order')))
+    session.advance(50)
+    session.migrateTo(version(2, whole('purchase'), asItIs))
+    session.advance(10)
+    expect(session.state).toMatchObject({ value: 'late', context: {} })
+    session.advance(30)
+    expect(session.state.context).toEqual({ old: true })
   })
 
   it('MG1 those of states that are new to it start, with delays of the new context', () => {
@@ -333,8 +379,10 @@ describe('actors of a migrated session', () => {
     ])
     const session = new VirtualSession(version(1, one))
     session.settle({ output: 'ok' })
-    session.migrateTo(version(2, one, asItIs))
-    expect(session.kernel.restore(session.record).runs).toEqual([])
+    for (const machine of [one, two]) {
+      session.migrateTo(version(2, machine, asItIs))
+      expect(session.kernel.restore(session.record).runs).toEqual([])
+    }
   })
 
   it('MG1 spawned ones stay as long as their logic has its name; inline ones of states that are gone do not', () => {
@@ -435,7 +483,102 @@ describe('actors of a migrated session', () => {
         order({ counter: without }, { busy: withCounter }),
       ),
     )
-    expect(fault.message).toContain(`actor "counter": State 'on' does not exist on 'counter'`)
+    expect(fault.message).toContain('actor "counter": value: there is no state "on"; there are: x')
+  })
+
+  it('MG1 that it goes on is no news to who watches it; what it does then is', () => {
+    const watching = {
+      invoke: {
+        id: 'counter',
+        src: 'counter',
+        onSnapshot: {
+          actions: assign({ heard: ({ context }) => ((context['heard'] as number | undefined) ?? 0) + 1 }),
+        },
+      },
+      on: toCounter,
+    }
+    const machine = order({ counter: counter(1) }, { busy: watching })
+    const session = new VirtualSession(version(1, machine))
+    session.send({ type: 'ADD' })
+    const heard = (session.state.context as { heard: number }).heard
+    session.migrateTo(version(2, machine, asItIs))
+    expect(session.state.context).toEqual({ heard })
+    session.send({ type: 'ADD' })
+    expect(session.state.context).toEqual({ heard: heard + 1 })
+  })
+
+  describe('that are invoked without an id of their own', () => {
+    const states = (id?: string) => ({
+      paying: {
+        invoke: { src: 'pay', input: { cents: 5 }, onDone: 'paid' },
+        ...(id === undefined ? {} : { id }),
+      },
+      paid: {},
+    })
+    const runsOf = (session: VirtualSession) => session.kernel.restore(session.record).runs
+
+    it('MG1 go on where the machine has another id now, or invokes them at another place: the same execution', () => {
+      const one = new VirtualSession(version(1, order({ pay }, states(), { id: 'order' })))
+      const [before] = runsOf(one)
+      const input = { cents: 5 }
+      const invoke = [
+        { src: 'log', input },
+        { src: 'pay', input, onDone: 'paid' },
+      ]
+      const two = order({ pay, log: pay }, { paying: { invoke }, paid: {} }, { id: 'purchase' })
+      one.migrateTo(version(2, two, asItIs))
+      expect(runsOf(one)).toEqual([{ ...before, path: ['1.purchase.paying'] }])
+      one.settle({ output: 'ok' })
+      expect(one.state.value).toBe('paid')
+    })
+
+    it('MG1 go on as what the machine itself invokes, and so do children with timers and promises of their own', () => {
+      const child = (id: string) =>
+        setup({ types, actors: { pay } }).createMachine({
+          id,
+          context: {},
+          initial: 'waiting',
+          invoke: { src: 'pay', input: { cents: 1 } },
+          states: { waiting: { after: { 50: 'gone' } }, gone: {} },
+        })
+      const machine = (id: string) =>
+        order({ child: child(`${id}-child`) }, { busy: {} }, { id, invoke: { src: 'child' } })
+      const session = new VirtualSession(version(1, machine('one')))
+      const [before] = runsOf(session)
+      session.advance(30)
+      session.migrateTo(version(2, machine('two'), asItIs))
+      expect(runsOf(session)).toEqual([{ ...before, path: ['0.two', '0.two-child'] }])
+      session.advance(20)
+      expect(children(session)['0.two']?.snapshot.value).toBe('gone')
+    })
+
+    it('MG1 do not where they had come to their end', () => {
+      const paying = {
+        type: 'parallel',
+        states: {
+          a: { invoke: { src: 'pay', input: { cents: 5 } } },
+          b: { invoke: { src: 'pay', input: { cents: 5 } } },
+        },
+      }
+      const session = new VirtualSession(version(1, order({ pay }, { paying })))
+      session.settle({ output: 'ok' })
+      expect(runsOf(session)).toMatchObject([{ path: ['0.order.paying.b'] }])
+      session.migrateTo(version(2, order({ pay }, { paying }, { id: 'purchase' }), asItIs))
+      expect(runsOf(session)).toMatchObject([{ path: ['0.purchase.paying.b'] }])
+    })
+
+    it('must be told of where their state has another id of its own: it may be the same, or another one', () => {
+      const one = order({ pay }, states('first'))
+      const two = order({ pay }, states('second'))
+      const fault = faultOf(() => migrated(one, [], two))
+      expect(fault.message).toContain(
+        'it cannot be told whether actor "0.first" is what state "paying" invokes, since neither has an id of its own',
+      )
+      const anew = migrated(one, [], two, (stored) => ({ ...asItIs(stored), starts: ['paying'] }))
+      expect(runsOf(anew)).toMatchObject([{ path: ['0.second'] }])
+      const ended = migrated(one, [], two, (stored) => ({ ...asItIs(stored), children: {} }))
+      expect(runsOf(ended)).toEqual([])
+    })
   })
 })
 
