@@ -42,6 +42,8 @@ export function newestAfter(outcome: Done, record: SessionRecord): SessionRecord
 
 export interface AfterCommit {
   readonly entry: CommitEntry
+  /** Which process ran which promise actors before it. */
+  readonly runsBefore: string
   readonly record: SessionRecord
   readonly live: Live | null
   readonly effects: readonly Effect[]
@@ -54,7 +56,7 @@ export interface AfterCommit {
 export function afterCommit(
   parts: HostParts,
   outcome: Done,
-  { entry, record, live, effects, origins, answer }: AfterCommit,
+  { entry, runsBefore, record, live, effects, origins, answer }: AfterCommit,
 ): void {
   const { id, base, events } = entry
   // After a resend it is not known when the timers are due, or whether it is still the newest.
@@ -87,7 +89,7 @@ export function afterCommit(
       'a session has ended with an error of its machine',
     )
   }
-  parts.onRuns(record, outcome.kind === 'committed' ? live : null)
+  parts.onRuns(record, live, runsBefore, outcome.kind === 'committed')
   if (entry.transitions.some(({ mail }) => mail.length > 0)) parts.onMail(id)
   parts.onCommitted(id)
 }

@@ -19,9 +19,13 @@ const MAX_AT_ONCE = 1000
  * tells.
  */
 const BLIND_MS = 5000
-/** What failed by an error that lasts, such as a `migrate` that throws, or a definition that this process does not know: that takes a deployment to change. */
+/** What failed by an error that lasts, such as a `migrate` that throws: that takes a deployment to change. */
 const WAIT_MS = 60_000
-/** For so long it leaves the partition to others, who may know it: longer than the lease by which it looks after it. */
+/** It has to do with a definition that this process does not know; by then it knows what the others serve. */
+const UNKNOWN_MS = 10_000
+/** For so long it leaves the partition to one that serves the definition, with time for all that do not to do the same. */
+const LEAVE_MS = 15_000
+/** And to whoever may know it: longer than the lease by which it looks after the partition. */
 const YIELD_MS = 3 * ROUND_MS
 
 export interface ClockworkOptions {
@@ -44,6 +48,13 @@ interface Remembered {
   readonly cancel: () => void
 }
 
+interface Waiting {
+  /** When it is tried again, by the process' own clock. */
+  readonly untilMs: number
+  /** It has to do with a definition that this process does not know. */
+  readonly isUnknown: boolean
+}
+
 interface Looked {
   readonly atMs: number
   readonly downtime: Downtime | null
@@ -60,8 +71,8 @@ export class Clockwork {
    * look passes over, because it waits for another try.
    */
   readonly #looks = Array.from({ length: PARTITIONS }, () => NEVER)
-  /** What failed by an error that lasts, and until when it waits for another try, by the process' own clock. */
-  readonly #waiting = new Map<string, number>()
+  /** What failed by an error that lasts. */
+  readonly #waiting = new Map<string, Waiting>()
   /** Until when partitions are left to others, by the process' own clock. */
   readonly #yielded = new Map<number, number>()
   #partition: number
@@ -87,8 +98,15 @@ export class Clockwork {
   }
 
   /** Leaves a partition to others for a while: it has something for a definition that this process does not know. */
-  yield(partition: number): void {
-    this.#yielded.set(partition, this.#options.clock.now() + YIELD_MS)
+  yield(partition: number, ms = YIELD_MS): void {
+    this.#yielded.set(partition, this.#options.clock.now() + ms)
+  }
+
+  /** Why this waits for another try: it has `failed`, or has to do with a definition that is `unknown` here. `null`: it does not wait. */
+  whyWaiting(due: Due): 'failed' | 'unknown' | null {
+    const waiting = this.#waiting.get(nameOf(due))
+    if (waiting === undefined || waiting.untilMs <= this.#options.clock.now()) return null
+    return waiting.isUnknown ? 'unknown' : 'failed'
   }
 
   /** Remembers the record's next timer, if it is due within the horizon. */
@@ -128,25 +146,23 @@ export class Clockwork {
       await act()
       return true
     } catch (error) {
-      const isUnknown = error instanceof TroupeError && error.code === 'unknown_machine_version'
-      if (isUnknown) this.yield(partitionOf(due.id))
-      const lasts = isUnknown || (error instanceof TroupeError && !error.retryable)
-      const againInMs = lasts ? WAIT_MS : ROUND_MS
-      if (lasts) this.#waiting.set(nameOf(due), clock.now() + WAIT_MS)
+      const { waitMs, yieldMs } = patienceWith(error)
+      if (yieldMs > 0) this.yield(partitionOf(due.id), yieldMs)
+      if (waitMs > 0)
+        this.#waiting.set(nameOf(due), { untilMs: clock.now() + waitMs, isUnknown: yieldMs > 0 })
       const { id, kind } = due
-      log.warn({ id, kind, reason: messageOf(error), againInMs }, 'what is due could not be done')
+      log.warn(
+        { id, kind, reason: messageOf(error), againInMs: waitMs || ROUND_MS },
+        'what is due could not be done',
+      )
       return false
     }
-  }
-
-  #isWaiting(due: Due): boolean {
-    return (this.#waiting.get(nameOf(due)) ?? -Infinity) > this.#options.clock.now()
   }
 
   /** Of what another process has done meanwhile nothing is heard here. */
   #forgetWaiting(): void {
     const nowMs = this.#options.clock.now()
-    for (const [name, untilMs] of this.#waiting) if (untilMs <= nowMs) this.#waiting.delete(name)
+    for (const [name, { untilMs }] of this.#waiting) if (untilMs <= nowMs) this.#waiting.delete(name)
   }
 
   #schedule(ms: number): void {
@@ -185,7 +201,10 @@ export class Clockwork {
   async #look(due: Due): Promise<boolean> {
     const { kind, id, dueMs } = due
     const { store, expire, takeOver } = this.#options
-    if (this.#isWaiting(due)) return false
+    const why = this.whyWaiting(due)
+    // Whoever knows it is to find it meanwhile.
+    if (why === 'unknown') this.yield(partitionOf(id))
+    if (why !== null) return false
     if (dueMs > store.now()) {
       if (kind === 'timer') this.#remember(id, dueMs)
       return true
@@ -195,6 +214,14 @@ export class Clockwork {
     // One that is remembered is not to be hurried.
     return this.#timers.has(id) || this.#fire(id)
   }
+}
+
+/** How long what failed waits for another try (0: until the next look), and for how long its partition is left to others, in ms. */
+function patienceWith(error: unknown): { waitMs: number; yieldMs: number } {
+  if (!(error instanceof TroupeError)) return { waitMs: 0, yieldMs: 0 }
+  if (error.code === 'unknown_machine_version')
+    return { waitMs: UNKNOWN_MS, yieldMs: error.details['elsewhere'] === true ? LEAVE_MS : YIELD_MS }
+  return { waitMs: error.retryable ? 0 : WAIT_MS, yieldMs: 0 }
 }
 
 function nameOf(due: Due): string {

@@ -26,8 +26,13 @@ export interface HostParts {
   nextNumber(): number
   /** A commit of this process has left timers armed. */
   onTimers(record: SessionRecord): void
-  /** A commit of this process may have changed which promise actors it runs of a session; `live`: the session after it. */
-  onRuns(record: SessionRecord, live: Live | null): void
+  /**
+   * A commit of this process may have changed which promise actors it runs of a session.
+   * @param live the session after it
+   * @param before who ran what before it
+   * @param isNewest nobody can have committed since
+   */
+  onRuns(record: SessionRecord, live: Live | null, before: string, isNewest: boolean): void
   /** The session is no more: nothing of it is to be run here. */
   onEnded(id: SessionId): void
   /** A commit of this process has sent events to other sessions. */

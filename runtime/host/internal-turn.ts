@@ -64,7 +64,15 @@ export async function takeInternalTurn(
         const record = committedRecord(parts, entry, known.record, step.plan, outcome)
         const { live, effects } = step.plan
         const answer = (): void => undefined
-        afterCommit(parts, outcome, { entry, record, live, effects, origins: new Set(), answer })
+        afterCommit(parts, outcome, {
+          entry,
+          runsBefore: known.record.runs,
+          record,
+          live,
+          effects,
+          origins: new Set(),
+          answer,
+        })
         if (ONE_A_TURN.includes(step.kind)) return true
         known = parts.warm.get(id)
         isCurrent = outcome.kind === 'committed'

@@ -9,6 +9,7 @@ import { partitionOf } from '../../actors/partitions.ts'
 import type { Run } from '../../actors/plan.ts'
 import type { Clock, Logger, SessionStore } from '../../actors/ports.ts'
 import { runPromise } from '../../actors/promise-run.ts'
+import { ownersIn } from '../../actors/runs.ts'
 import type { SessionId } from '../../actors/session.ts'
 import type { PromiseActor } from '../../actors/stepper.ts'
 
@@ -60,23 +61,20 @@ export class Invocations {
     return this.#sessions.get(id)?.runs.has(key) ?? false
   }
 
-  /** A commit has left these to this process: the others of the session are aborted, new ones started. */
-  sync(
+  /** A commit of this process has made these. */
+  begin(
     id: SessionId,
-    wanted: readonly PromiseToRun[],
+    promises: readonly PromiseToRun[],
     policies: Readonly<Record<string, ActorPolicy>> = {},
   ): void {
-    // Keys begin anew in each life of an id.
-    const running = this.#sessions.get(id)?.runs
-    const same = wanted.filter(({ key, effectKey }) => running?.get(key)?.effectKey === effectKey)
-    this.keep(id, new Set(same.map(({ key }) => key)))
-    if (this.#isStopped || wanted.length === 0) return
+    if (this.#isStopped || promises.length === 0) return
     const { clock } = this.#options
-    const session = this.#sessions.get(id) ?? { runs: new Map(), renewedAt: clock.now() }
+    const session: Session = this.#sessions.get(id) ?? { runs: new Map(), renewedAt: clock.now() }
     this.#sessions.set(id, session)
-    for (const promise of wanted) {
-      if (!session.runs.has(promise.key))
-        session.runs.set(promise.key, this.#run(id, promise, policies[promise.src] ?? {}))
+    for (const promise of promises) {
+      // Keys begin anew in each life of an id.
+      session.runs.get(promise.key)?.abort()
+      session.runs.set(promise.key, this.#run(id, promise, policies[promise.src] ?? {}))
     }
   }
 
@@ -189,6 +187,7 @@ export class Invocations {
             if (lost.has(id)) this.keep(id, new Set())
             else if (session !== undefined) session.renewedAt = askedAt
           }
+          await Promise.all(ids.map((id) => this.#keepWhatRemains(id)))
         } catch (error) {
           hasFailed = true
           log.debug({ partition, reason: messageOf(error) }, 'leases could not be renewed')
@@ -201,6 +200,18 @@ export class Invocations {
       this.keep(id, new Set())
     }
     this.#schedule(hasFailed ? RENEW_AGAIN_MS : RENEW_MS)
+  }
+
+  /** The lease is the session's: of several promises some may have been ended by a commit of another process. */
+  async #keepWhatRemains(id: SessionId): Promise<void> {
+    const { store } = this.#options
+    if ((this.#sessions.get(id)?.runs.size ?? 0) < 2) return
+    const asked = new Set(this.#sessions.get(id)?.runs.keys())
+    const owners = ownersIn((await store.read(id))?.runs ?? '-')
+    const remaining = new Set(owners.filter(({ node }) => node === store.node).map(({ key }) => key))
+    // What began meanwhile is not in what was read.
+    const begun = [...(this.#sessions.get(id)?.runs.keys() ?? [])].filter((key) => !asked.has(key))
+    this.keep(id, new Set([...remaining, ...begun]))
   }
 
   #byPartition(): Map<number, SessionId[]> {

@@ -23,6 +23,7 @@ export async function takeCreateTurn(parts: HostParts, id: SessionId, item: Crea
       const record = createdRecord(parts, entry, plan, outcome)
       afterCommit(parts, outcome, {
         entry,
+        runsBefore: '-',
         record,
         live: plan.live,
         effects: plan.effects,

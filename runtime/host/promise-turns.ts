@@ -7,10 +7,12 @@ import { findUnstorable, hasUnstorableCharacter, storableText } from '../../acto
 import type { HostParts } from './host-parts.ts'
 import { takeLive } from './internal-turn.ts'
 import type { ComputeStep, InternalStep } from './internal-turn.ts'
+import type { WarmSession } from './warm-sessions.ts'
 import { checkSize } from './session-size.ts'
 
 /** A promise that ends its process each time must not end one after the other for ever. */
 const MAX_EXECUTIONS = 10
+const TAKEOVER = 'troupe.takeover'
 
 /** What an execution came to; nothing if it does not count any more (TM5): keys begin anew in each life of an id. */
 export function resultStep(
@@ -21,37 +23,37 @@ export function resultStep(
   return (known): InternalStep | null => {
     const { record } = known
     if (!ownersIn(record.runs).some((each) => each.key === key)) return null
-    const kernel = parts.versions.kernelOf(record)
     const live = takeLive(parts, known)
     known.live = live
     const run = live.runs.find((each) => each.key === key)
-    if (run?.effectKey !== effectKey) return null
-    const actor = run.path.join('.')
-    const settle = (of: Result): InternalStep => {
-      const settled = kernel.settle(takeLive(parts, known), key, of)
-      if (settled === null) throw new Error('the session takes no more events')
-      checkSize(parts, settled.plan)
-      return { kind: 'result', plan: settled.plan, event: eventOf(actor, of) }
-    }
+    return run?.effectKey === effectKey ? settledStep(parts, known, run, result) : null
+  }
+}
+
+/** The session with what a promise came to. Where that fails, the promise has failed with it; where that fails too, it is only over. */
+function settledStep(parts: HostParts, known: WarmSession, { key, path }: Run, result: Result): InternalStep {
+  const { record } = known
+  const kernel = parts.versions.kernelOf(record)
+  const actor = path.join('.')
+  const settle = (of: Result): InternalStep => {
+    const settled = kernel.settle(takeLive(parts, known), key, of)
+    if (settled === null) throw new Error('the session takes no more events')
+    checkSize(parts, settled.plan)
+    return { kind: 'result', plan: settled.plan, event: eventOf(actor, of) }
+  }
+  try {
+    return settle(storable(result))
+  } catch (error) {
+    const failed = storableText(messageOf(error))
+    const { id, machine, version } = record
+    parts.log.error({ id, machine, version, actor, reason: failed }, 'the result of a promise actor failed')
+    known.live = null
+    const failure: Result = { error: { name: 'Error', message: failed } }
     try {
-      return settle(storable(result))
-    } catch (error) {
-      const failed = storableText(messageOf(error))
-      const { id, machine, version } = record
-      parts.log.error({ id, machine, version, actor, reason: failed }, 'the result of a promise actor failed')
-      known.live = null
-      try {
-        return { ...settle({ error: { name: 'Error', message: failed } }), failed }
-      } catch {
-        // Nor does the machine stand its failure: the promise is over, and the session stays as it is.
-        const plan = kernel.drop(kernel.restore(record), key)
-        return {
-          kind: 'result',
-          plan,
-          event: eventOf(actor, { error: { name: 'Error', message: failed } }),
-          failed,
-        }
-      }
+      return { ...settle(failure), failed }
+    } catch {
+      const plan = kernel.drop(kernel.restore(record), key)
+      return { kind: 'result', plan, event: eventOf(actor, failure), failed }
     }
   }
 }
@@ -81,6 +83,30 @@ function eventOf(
     : { type: `xstate.done.actor.${actor}`, output: result.output }
 }
 
+/** Promise actors that this process has committed and never started, under keys of their own: it is as if they had just been made. */
+export function restartStep(
+  parts: HostParts,
+  runs: readonly Run[],
+  isRunning: (key: number) => boolean,
+): ComputeStep {
+  const { node } = parts.store
+  return (known): InternalStep | null => {
+    const { record } = known
+    const mine = ownersIn(record.runs).filter((each) => each.node === node && !isRunning(each.key))
+    const wanted = runs.filter(({ key }) => mine.some((each) => each.key === key))
+    if (wanted.length === 0) return null
+    const kernel = parts.versions.kernelOf(record)
+    const live = takeLive(parts, known)
+    known.live = live
+    const isSame = ({ key, effectKey }: Run): boolean =>
+      wanted.some((each) => each.key === key && each.effectKey === effectKey)
+    const keys = live.runs.filter(isSame).map(({ key }) => key)
+    if (keys.length === 0) return null
+    const event = { type: TAKEOVER, from: node }
+    return { kind: 'takeover', plan: kernel.retake(takeLive(parts, known), keys, 0), event }
+  }
+}
+
 /**
  * Promise actors that `node` ran and runs no more: run again by this process under keys of their own, or failed, as their
  * policy says (TM4). `isRunning`: of this process' own ones, those that it still has.
@@ -107,26 +133,10 @@ export function takeoverStep(
           keys.includes(key) && (policies[src]?.onCrash === 'fail' || attempt >= MAX_EXECUTIONS),
       )
     parts.log.info({ id: record.id, machine: record.machine, from: node }, 'promise actors are taken over')
-    const event = { type: 'troupe.takeover', from: node }
-    if (failing === undefined) return { kind: 'takeover', plan: kernel.retake(live, keys), event }
+    const event = { type: TAKEOVER, from: node }
+    if (failing === undefined) return { kind: 'takeover', plan: kernel.retake(live, keys, 1), event }
+    known.live = live
     const error = { name: 'CrashError', message: 'the process that ran it has ended' }
-    const failure = eventOf(failing.path.join('.'), { error })
-    try {
-      const settled = kernel.settle(live, failing.key, { error })
-      return settled && { kind: 'result', plan: settled.plan, event: failure }
-    } catch (cause) {
-      // The machine does not stand the failure: the promise is over, and the session stays as it is.
-      const failed = storableText(messageOf(cause))
-      parts.log.error(
-        { id: record.id, machine: record.machine, reason: failed },
-        'the failure of a promise actor failed',
-      )
-      return {
-        kind: 'result',
-        plan: kernel.drop(kernel.restore(record), failing.key),
-        event: failure,
-        failed,
-      }
-    }
+    return settledStep(parts, known, failing, { error })
   }
 }

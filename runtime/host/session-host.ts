@@ -12,13 +12,15 @@ import type {
 } from '../../actors/ports.ts'
 import type { Principal, UpdateRequest, UpdateResult, UpdateSink } from '../../actors/ports.ts'
 import { partitionOf } from '../../actors/partitions.ts'
-import type { Live } from '../../actors/plan.ts'
+import type { Live, Run } from '../../actors/plan.ts'
 import type { Registry } from '../../actors/registry.ts'
 import { isLifetime } from '../../actors/define-session.ts'
 import { hasUnstorableCharacter } from '../../actors/storable.ts'
 import { ownersIn } from '../../actors/runs.ts'
 import { parseSessionId } from '../../actors/session.ts'
 import type { PublicState, SessionId, SessionRecord } from '../../actors/session.ts'
+import { checkUntil } from '../../actors/until.ts'
+import type { Until } from '../../actors/until.ts'
 import { sleep } from '../clock.ts'
 import { commandKey, idFromKey } from './command-keys.ts'
 import { Committer } from './committer.ts'
@@ -30,9 +32,9 @@ import type { Item } from './requests.ts'
 import { takeInternalTurn } from './internal-turn.ts'
 import { Invocations } from './invocations.ts'
 import { mailTurn } from './mail-turn.ts'
-import type { Delivery, MailOrder } from './mail-turn.ts'
+import type { MailOrder, MailOutcome } from './mail-turn.ts'
 import { Postman } from './postman.ts'
-import { resultStep, takeoverStep } from './promise-turns.ts'
+import { restartStep, resultStep, takeoverStep } from './promise-turns.ts'
 import { timerStep } from './timer-turn.ts'
 import { takeUpdateTurn } from './update-turn.ts'
 import { Versions } from './versions.ts'
@@ -82,7 +84,7 @@ export class SessionHost implements SessionService {
       log,
       onCommitted,
       onTimers,
-      onRuns: (record, live) => this.#syncRuns(record, live),
+      onRuns: (record, live, before, isNewest) => this.#syncRuns(record, live, before, isNewest),
       onEnded: (id) => this.ended(id),
       onMail: (from) => this.#postman.notify(partitionOf(from)),
       committer: new Committer(store, clock, log),
@@ -188,6 +190,10 @@ export class SessionHost implements SessionService {
     return JSON.parse(this.#parts.versions.shown(record).record.state) as PublicState
   }
 
+  checkUntil(record: SessionRecord, until: Until): void {
+    checkUntil(this.#parts.versions.shown(record).kernel.definition.machine, until)
+  }
+
   /** Principals of the same group see a record alike. @throws TroupeError as `encodeView` */
   viewGroup(record: SessionRecord, principal: Principal | null): string {
     return this.#parts.versions.shown(record).kernel.hasView ? JSON.stringify(principal) : ''
@@ -257,12 +263,37 @@ export class SessionHost implements SessionService {
     this.#invocations.keep(id, new Set())
   }
 
-  /** The reply of a commit was lost, and the session may have gone on since: look again, until that has been done. */
-  async #retakeOwn(id: SessionId): Promise<void> {
-    const { clock, log, store } = this.#parts
+  /**
+   * Aborts promise actors that a commit of this process has ended, and starts those that it made. Others that the record names are
+   * running, or were given up with their lease: then it takes a takeover.
+   */
+  #syncRuns(record: SessionRecord, live: Live | null, before: string, isNewest: boolean): void {
+    const { id, runs } = record
+    if (runs === '-' && !this.#invocations.has(id)) return
+    const { versions, store } = this.#parts
+    const keysIn = (word: string): number[] =>
+      ownersIn(word).flatMap(({ key, node }) => (node === store.node ? [key] : []))
+    const keys = keysIn(runs)
+    this.#invocations.keep(id, new Set(keys))
+    const known = keysIn(before)
+    const made = keys.filter((key) => !known.includes(key))
+    if (made.length === 0) return
+    const kernel = versions.kernelOf(record)
+    const promises = kernel.promisesOf(live ?? kernel.restore(record)).filter(({ key }) => made.includes(key))
+    if (isNewest) this.#invocations.begin(id, promises, kernel.definition.actors)
+    else void this.#startLate(id, promises)
+  }
+
+  /**
+   * The reply of a commit was lost, and the session may have gone on since: what the commit made is started by another one, which
+   * tells whether it is still wanted.
+   */
+  async #startLate(id: SessionId, runs: readonly Run[]): Promise<void> {
+    const { clock, log } = this.#parts
+    const compute = restartStep(this.#parts, runs, (key) => this.#invocations.isRunning(id, key))
     while (!this.#isDraining) {
       try {
-        await this.takeOver(id, store.node)
+        await this.#wait<boolean>(id, { kind: 'internal', compute })
         return
       } catch (error) {
         log.warn({ id, reason: messageOf(error) }, 'promise actors could not be started yet')
@@ -271,25 +302,11 @@ export class SessionHost implements SessionService {
     }
   }
 
-  /** Starts and aborts promise actors as a commit of this process has left them. */
-  #syncRuns(record: SessionRecord, live: Live | null): void {
-    const { id, runs } = record
-    if (runs === '-' && !this.#invocations.has(id)) return
-    const { versions, store } = this.#parts
-    if (live === null) {
-      void this.#retakeOwn(id)
-      return
-    }
-    const mine = new Set(ownersIn(runs).flatMap(({ key, node }) => (node === store.node ? [key] : [])))
-    const kernel = versions.kernelOf(record)
-    const wanted = kernel.promisesOf(live).filter(({ key }) => mine.has(key))
-    this.#invocations.sync(id, wanted, kernel.definition.actors)
-  }
-
-  async #take(id: SessionId, order: MailOrder): Promise<Delivery> {
+  async #take(id: SessionId, order: MailOrder): Promise<MailOutcome> {
     const turn = mailTurn(this.#parts, order)
     const isThere = await this.#wait<boolean>(id, { kind: 'internal', compute: turn.compute })
-    return isThere ? turn.delivery() : { reason: 'not_found', message: `there is no session "${id}"` }
+    if (isThere) return turn.outcome()
+    return { delivery: { reason: 'not_found', message: `there is no session "${id}"` }, had: {} }
   }
 
   #admit(): void {

@@ -88,6 +88,7 @@ function settleCommitted(
   const versions = versionsFrom(outcome.firstVersion, steps.length)
   afterCommit(parts, outcome, {
     entry,
+    runsBefore: base.runs,
     record,
     live,
     effects: steps.flatMap(({ plan }) => plan.effects),

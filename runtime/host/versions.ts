@@ -63,14 +63,14 @@ export class Versions {
   }
 
   /**
-   * The record as this process shows it: migrated where the next event would migrate it, or where it cannot be shown otherwise.
-   * Nothing is written.
+   * The record as this process shows it: migrated where the next event would migrate it, or where it cannot be shown otherwise; one
+   * that has ended only where its own version is not served. Nothing is written.
    * @throws TroupeError `unknown_machine_version`; `internal` if `migrate` fails
    */
   shown(record: SessionRecord): { readonly kernel: Kernel; readonly record: SessionRecord } {
     const { registry } = this.#options
-    const migrating = registry.migrationOf(record)
     const own = registry.kernelOf(record)
+    const migrating = registry.migrationOf(record)
     if (migrating === null || (own !== null && this.migrationOf(record) === null))
       return { kernel: own ?? this.#refuse(record), record }
     let migrated = this.#migrated.get(record)
@@ -101,17 +101,25 @@ export class Versions {
   #refuse(record: SessionRecord): never {
     const { machine, machineVersion } = record
     const what = `the session belongs to "${machine}" version ${machineVersion}, which is not served here`
+    const { registry } = this.#options
     const isElsewhere = this.#others.some((served) => served[machine]?.includes(machineVersion) ?? false)
     const more = isElsewhere
       ? '; another process serves it: connect again'
-      : this.#options.registry.migrationOf(record) === null
-        ? ''
-        : '; it is migrated once all processes know a newer one'
+      : registry.migrationOf(record) !== null
+        ? '; it is migrated once all processes know a newer one'
+        : this.#adviseOn(record)
     throw new TroupeError(
       'unknown_machine_version',
       what + more,
       isElsewhere ? { details: { elsewhere: true } } : {},
     )
+  }
+
+  #adviseOn(record: SessionRecord): string {
+    const { machine, machineVersion } = record
+    const newest = Math.max(0, ...(this.#options.registry.versions()[machine] ?? []))
+    if (newest <= machineVersion) return ''
+    return `; version ${newest} is, but has no \`migrate\`: give it one, or serve version ${machineVersion} beside it`
   }
 }
 

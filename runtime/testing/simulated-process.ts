@@ -1,12 +1,13 @@
 /** One process of a test: the parts of a real one, over a store in memory, in virtual time. It can die at any instant. */
 import { TroupeError } from '../../actors/errors.ts'
-import type { Logger } from '../../actors/ports.ts'
+import type { Due, Logger } from '../../actors/ports.ts'
 import type { Registry } from '../../actors/registry.ts'
 import { MemoryFeed } from '../../persistence/memory-feed.ts'
 import type { MemoryServer } from '../../persistence/memory-server.ts'
 import { MemorySessionStore } from '../../persistence/memory-session-store.ts'
 import { Serving } from '../serving.ts'
 import type { ServingLimits } from '../serving.ts'
+import type { Clockwork } from '../host/clockwork.ts'
 import { ALL_TOLD_MS } from '../host/versions.ts'
 import { SessionApi } from '../session-api.ts'
 import { FaultyStore } from './faulty-store.ts'
@@ -75,6 +76,10 @@ export class SimulatedProcess extends SessionApi {
 
   get isAlive(): boolean {
     return this.#isAlive
+  }
+
+  whyWaiting(due: Due): ReturnType<Clockwork['whyWaiting']> {
+    return this.serving.clockwork.whyWaiting(due)
   }
 
   /** Nothing that it would do has any effect from now on; user code that runs in it cannot be stopped. */

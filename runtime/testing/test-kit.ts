@@ -3,8 +3,8 @@ import type { EventOf, SessionDefinition, SessionIdOf } from '../../actors/defin
 import { TroupeError } from '../../actors/errors.ts'
 import type { Logger } from '../../actors/ports.ts'
 import type { Registry } from '../../actors/registry.ts'
+import type { Until } from '../../actors/until.ts'
 import { MemoryServer } from '../../persistence/memory-server.ts'
-import type { Until } from '../../transport/feed/wait-for.ts'
 import { registerAll } from '../definitions/register-all.ts'
 import { createLogger } from '../logging.ts'
 import { ALL_TOLD_MS } from '../host/versions.ts'
@@ -74,7 +74,7 @@ export class TestKit {
     this.#processCount = processes
     this.#time = new VirtualTime(start)
     this.#server = new MemoryServer(() => Math.floor(this.#time.nowMs))
-    this.#keeper = new TimeKeeper(this.#time, this.#server, () => this.#living().map(({ node }) => node))
+    this.#keeper = new TimeKeeper(this.#time, this.#server, () => this.#living())
     this.#faults = new Faults({ asId, crash: () => this.#serving().crash() })
     const faults = this.#faults
     this.faults = faults
@@ -234,9 +234,7 @@ export class TestKit {
 
   async #startProcesses(count: number, definitions: readonly SessionDefinition[]): Promise<void> {
     const registries = Array.from({ length: count }, () => registerAll(definitions, this.#log))
-    const isNew = ({ name, version }: SessionDefinition): boolean =>
-      !this.#everServed.versions()[name]?.includes(version)
-    for (const definition of definitions.filter(isNew)) this.#everServed.register(definition)
+    for (const definition of definitions) this.#everServed.register(definition, true)
     if (definitions !== this.#definitions) this.#time.noteChange(ALL_TOLD_MS)
     this.#definitions = definitions
     for (const registry of registries) {

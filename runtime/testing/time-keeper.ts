@@ -1,4 +1,5 @@
 /** Lets virtual time go on, from one due moment to the next, and waits after each until the processes have nothing left to do. */
+import type { Due } from '../../actors/ports.ts'
 import type { MemoryServer } from '../../persistence/memory-server.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
@@ -9,15 +10,22 @@ const IDLE_MS = 3000
 /** Turns of the event loop without anything done, after which nothing is under way. */
 const QUIET_TURNS = 2
 
+/** A process that looks after the sessions. */
+interface Worker {
+  readonly node: string
+  /** Why it waits before it tries again what is due; `null`: it does not wait. */
+  whyWaiting(due: Due): 'failed' | 'unknown' | null
+}
+
 export class TimeKeeper {
   readonly #time: VirtualTime
   readonly #server: MemoryServer
-  readonly #living: () => readonly string[]
+  readonly #living: () => readonly Worker[]
   /** One at a time lets time go on. */
   #queue: Promise<unknown> = Promise.resolve()
 
   /** @param living the processes that look after the sessions */
-  constructor(time: VirtualTime, server: MemoryServer, living: () => readonly string[]) {
+  constructor(time: VirtualTime, server: MemoryServer, living: () => readonly Worker[]) {
     this.#time = time
     this.#server = server
     this.#living = living
@@ -74,7 +82,10 @@ export class TimeKeeper {
       const waitMs = this.#time.untilTimerMs
       if (this.#isIdle()) {
         this.#time.passForServer(leftMs)
-        this.#server.pretendCare(leftMs, this.#living())
+        this.#server.pretendCare(
+          leftMs,
+          this.#living().map(({ node }) => node),
+        )
       } else if (waitMs === null || waitMs > leftMs) this.#time.pass(leftMs)
       else {
         await this.#step()
@@ -100,14 +111,21 @@ export class TimeKeeper {
 
   /** Nothing happens before the next due moment. Who runs promise actors renews its leases, which are no such moments. */
   #isIdle(): boolean {
-    if (this.#time.idleMs < IDLE_MS || this.#server.hasMail || this.#isAnythingDue()) return false
-    for (const { kind } of this.#server.dues()) if (kind === 'lease') return false
+    if (this.#time.idleMs < IDLE_MS || this.#server.hasAnyMail || this.#isAnythingDue()) return false
+    for (const due of this.#server.dues()) if (due.kind === 'lease' && !this.#isHopeless(due)) return false
     return true
   }
 
   #isAnythingDue(): boolean {
-    for (const { dueMs } of this.#server.dues()) if (dueMs <= this.#time.nowMs) return true
+    for (const due of this.#server.dues())
+      if (due.dueMs <= this.#time.nowMs && !this.#isHopeless(due)) return true
     return false
+  }
+
+  /** Nobody can do it: who looks after it has failed, and keeps it from the others; or nobody knows its definition. */
+  #isHopeless(due: Due): boolean {
+    const reasons = this.#living().map((worker) => worker.whyWaiting(due))
+    return reasons.includes('failed') || reasons.every((why) => why === 'unknown')
   }
 
   /** Of those that are still to come; `Infinity`: there is none. */

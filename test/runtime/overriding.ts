@@ -10,6 +10,7 @@ export function overriding(store: SessionStore, members: Partial<SessionStore>):
     broadcast: (id, message) => store.broadcast(id, message),
     look: (partition, horizonMs, limit, skip) => store.look(partition, horizonMs, limit, skip),
     mail: (partition, afterId, limit) => store.mail(partition, afterId, limit),
+    hasMail: (partition, entryIds) => store.hasMail(partition, entryIds),
     deleteMail: (partition, entries) => store.deleteMail(partition, entries),
     renew: (partition, ids, leaseMs) => store.renew(partition, ids, leaseMs),
     announce: (served) => store.announce(served),

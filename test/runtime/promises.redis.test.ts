@@ -6,8 +6,11 @@ import type { ActorPolicy } from '../../actors/define-session.ts'
 import { partitionOf } from '../../actors/partitions.ts'
 import { executionOf } from '../../actors/promise-run.ts'
 import type { Execution } from '../../actors/promise-run.ts'
+import { StoreFailure } from '../../actors/ports.ts'
 import type { SessionId } from '../../actors/session.ts'
 import { NOBODY, sleepMs, TestCluster, until } from '../support/hosts.ts'
+import { hurried } from '../support/hurried-clock.ts'
+import { overriding } from './overriding.ts'
 import { timedProcess } from './timed-process.ts'
 import type { TimedProcess } from './timed-process.ts'
 
@@ -28,7 +31,7 @@ function payment(on: string, policy: ActorPolicy = {}) {
     types: {} as {
       context: { amount: number; reference: unknown; error: string | null }
       input: { amount: number }
-      events: { type: 'CANCEL' } | { type: 'AGAIN' }
+      events: { type: 'CANCEL' } | { type: 'AGAIN' } | { type: 'MORE' }
     },
     actors: {
       charge: fromPromise<unknown, { amount: number }>(
@@ -53,7 +56,11 @@ function payment(on: string, policy: ActorPolicy = {}) {
             actions: assign({ error: ({ event }) => (event.error as Error).message }),
           },
         },
-        on: { CANCEL: 'cancelled', AGAIN: { target: 'charging', reenter: true } },
+        on: {
+          CANCEL: 'cancelled',
+          AGAIN: { target: 'charging', reenter: true },
+          MORE: { actions: assign({ amount: ({ context }) => context.amount + 1 }) },
+        },
       },
       paid: {},
       failed: { on: { AGAIN: 'charging' } },
@@ -195,6 +202,56 @@ describe('a promise actor', () => {
     expect(second.on).toBe('q')
     second.resolve(1)
     await until(async () => ((await stateOf(q, id)) as { value: string }).value === 'paid')
+  })
+
+  it('TM4 given up with its lease is not started by the next commit: whoever takes it over knows the policy', async () => {
+    const p = await cluster.process({
+      definitions: [payment('p')],
+      clock: hurried,
+      wrap: (store) =>
+        overriding(store, {
+          renew: () => Promise.reject(new StoreFailure('not-applied', 'Redis is not connected')),
+        }),
+    })
+    const { record } = await p.host.create({ machine: 'payment', input: { amount: 5 } }, NOBODY)
+    const first = await call(0)
+    await until(() => first.signal.aborted)
+    await p.host.update({ id: record.id, event: { type: 'MORE' } }, NOBODY)
+    await sleepMs(100)
+    expect(calls).toHaveLength(1)
+  })
+
+  it('of a state that another process left is aborted at the next renewal, also where others of the session go on', async () => {
+    const run = (name: string) =>
+      fromPromise<unknown>(
+        ({ self, signal }) =>
+          new Promise((resolve, reject) => {
+            calls.push({
+              on: name,
+              input: { amount: 0 },
+              execution: executionOf(self),
+              signal,
+              resolve,
+              reject,
+            })
+          }),
+      )
+    const machine = setup({ actors: { a: run('a'), b: run('b') } }).createMachine({
+      type: 'parallel',
+      states: {
+        a: { initial: 'busy', states: { busy: { invoke: { src: 'a' }, on: { LEAVE: 'idle' } }, idle: {} } },
+        b: { invoke: { src: 'b' } },
+      },
+    })
+    const definitions = [defineSession({ name: 'two', version: 1, machine })]
+    const p = await cluster.process({ definitions, clock: hurried })
+    const q = await cluster.process({ definitions })
+    const { record } = await p.host.create({ machine: 'two' }, NOBODY)
+    await call(1)
+    const [left, other] = [calls.find(({ on }) => on === 'a'), calls.find(({ on }) => on === 'b')]
+    await q.host.update({ id: record.id, event: { type: 'LEAVE' } }, NOBODY)
+    await until(() => left?.signal.aborted === true)
+    expect(other?.signal.aborted).toBe(false)
   })
 
   it('is tried again as its policy says, and no longer than it may take', async () => {

@@ -5,22 +5,13 @@ import { defineSession } from '../../actors/define-session.ts'
 import type { MigratedSession, StoredSession } from '../../actors/define-session.ts'
 import { partitionOf } from '../../actors/partitions.ts'
 import { StoreFailure } from '../../actors/ports.ts'
-import type { Clock } from '../../actors/ports.ts'
 import { TroupeError } from '../../actors/errors.ts'
 import type { SessionId } from '../../actors/session.ts'
 import type { SessionView } from '../../actors/view.ts'
 import { NOBODY, TestCluster, sid, until } from '../support/hosts.ts'
 import type { TestProcess } from '../support/hosts.ts'
+import { hurried } from '../support/hurried-clock.ts'
 import { overriding } from './overriding.ts'
-
-/** Everything that waits for a time of its own waits a twentieth of it. */
-const hurried: Clock = {
-  now: () => performance.now() * 20,
-  setTimeout(callback, ms) {
-    const timer = setTimeout(callback, ms / 20)
-    return { cancel: () => clearTimeout(timer) }
-  },
-}
 
 let finish: (output: string) => void = () => undefined
 const types = {
@@ -358,7 +349,10 @@ describe('a process that does not know the newest version', () => {
     const before = await stored()
     const error = await failure(add(other))
     expect(error).toMatchObject({ code: 'unknown_machine_version', details: {} })
-    expect(error.message).toBe('the session belongs to "order" version 1, which is not served here')
+    expect(error.message).toBe(
+      'the session belongs to "order" version 1, which is not served here; version 2 is, but has no `migrate`: ' +
+        'give it one, or serve version 1 beside it',
+    )
     await expect(view(other)).rejects.toThrow('which is not served here')
     expect(await stored()).toBe(before)
     expect(await rows()).toEqual(['1 created v1'])

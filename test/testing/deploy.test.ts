@@ -2,9 +2,11 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { assign, fromPromise, setup } from 'xstate'
 import { defineSession } from '../../actors/define-session.ts'
+import { KeptLog } from '../transport/support/parts.ts'
 import { createTestKit } from '../../runtime/testing/index.ts'
 import type { TestKit } from '../../runtime/testing/index.ts'
 
+const silent = new KeptLog()
 /** Calls of `ship`, in order. */
 let ship: Parcel[]
 
@@ -102,6 +104,33 @@ it('MG2 not while a process that serves the definition does not know the new ver
   expect(await kit.updateSession('basket-1', ADD)).toMatchObject({ context: { cents: 300 } })
   await kit.advance(21_000)
   expect(await kit.updateSession('basket-1', ADD)).toMatchObject({ context: { euros: 4 } })
+})
+
+it('what cannot be migrated costs no time that passes; once it is repaired, under the same version, all sees it', async () => {
+  const broken = (): never => {
+    throw new Error('broken')
+  }
+  const own = await createTestKit({ definitions: [basket(1)], logger: silent })
+  const { id } = await own.createSession('basket')
+  await own.deploy([basket(2, broken)])
+  await own.advance(30 * 24 * 3_600_000)
+  await expect(own.getSession(id)).rejects.toThrow('broken')
+  await own.deploy([basket(2, ({ value }: { value: string }) => ({ value, context: { euros: 7 } }))])
+  await own.advance(30_000)
+  expect(await own.waitFor(id, { value: 'abandoned' })).toMatchObject({ context: { euros: 7 } })
+  await own.close()
+})
+
+it('a timer that the process at hand does not know is fired by one that does', async () => {
+  const other = defineSession({ name: 'other', version: 1, machine: setup({}).createMachine({}) })
+  const own = await createTestKit({ definitions: [basket(1)], processes: 1, logger: silent })
+  const { id } = await own.createSession('basket')
+  await own.deploy([other])
+  await own.advance(4_000_000)
+  await own.startProcess({ definitions: [basket(1), other] })
+  await own.advance(20_000)
+  expect(own.history(id).map(({ kind }) => kind)).toEqual(['created', 'timer'])
+  await own.close()
 })
 
 it('MG2 months in which nothing happens make no process forget another one', async () => {

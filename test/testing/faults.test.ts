@@ -1,5 +1,8 @@
 /** What goes wrong when a test wants it to, and what the sessions make of it: as docs/spec.md says, since it is the same code. */
+import { fromPromise, setup } from 'xstate'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { defineSession } from '../../actors/define-session.ts'
+import { executionOf } from '../../actors/promise-run.ts'
 import type { Execution } from '../../actors/promise-run.ts'
 import { createTestKit } from '../../runtime/testing/index.ts'
 import type { TestKit } from '../../runtime/testing/index.ts'
@@ -188,8 +191,33 @@ describe('loseReply', () => {
     await kit.updateSession(id, { type: 'PAY' })
     await kit.advance(2000)
     expect(await kit.getSession(id)).toMatchObject({ value: 'paid' })
-    // Its process takes it over from itself, because it does not know what became of it meanwhile.
+    // Its process starts it by another commit, because it does not know what became of the session meanwhile.
     expect(executions.length).toBe(1)
+  })
+
+  it('TM4 nobody has died: one that must not run twice runs, as its first execution', async () => {
+    const attempts: number[] = []
+    const machine = setup({
+      actors: {
+        once: fromPromise(async ({ self }) => void attempts.push(executionOf(self).attempt)),
+      },
+    }).createMachine({
+      initial: 'open',
+      states: {
+        open: { on: { PAY: 'paying' } },
+        paying: { invoke: { src: 'once', onDone: 'paid' } },
+        paid: {},
+      },
+    })
+    const once = defineSession({ name: 'once', version: 1, machine, actors: { once: { onCrash: 'fail' } } })
+    const own = await createTestKit({ definitions: [once] })
+    const { id } = await own.createSession(once)
+    own.faults.loseReply(id)
+    await own.updateSession(id, { type: 'PAY' })
+    await own.advance(2000)
+    expect(await own.getSession(id)).toMatchObject({ value: 'paid' })
+    expect(attempts).toEqual([1])
+    await own.close()
   })
 })
 
