@@ -16,7 +16,7 @@ import type { SessionId } from './session.ts'
 export interface ActorPolicy {
   /** When the process that ran it died: run it again, on another one, or fail. Default `retry`. */
   readonly onCrash?: 'retry' | 'fail'
-  /** How often it may be run in all when it rejects; the last error is the one that counts. Default 1. */
+  /** How often it is run when it rejects; the last error is the one that counts. Default 1. A process that takes it over begins anew. */
   readonly attempts?: number
   /** Wait before the second attempt; it doubles each time. Default 1000 ms. */
   readonly backoffMs?: number

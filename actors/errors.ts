@@ -43,7 +43,7 @@ export const errorKinds = {
     retryable: false,
     log: 'error',
     meaning:
-      'A fault of the server or of the machine (a guard, assign or view that threw). Nothing was committed.',
+      'A fault of the server or of the machine (a guard or assign that threw). Nothing was committed; if only its view threw, `data` says what was done (`outcome` and `applied`, or `created`).',
   },
   not_found: {
     rpc: -32000,
@@ -194,5 +194,8 @@ export class TroupeError extends Error {
 
 /** The sentence of whatever was thrown. */
 export function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown)
+  // Also what a record holds of an error.
+  const message =
+    typeof thrown === 'object' && thrown !== null ? (thrown as { message?: unknown }).message : undefined
+  return typeof message === 'string' ? message : String(thrown)
 }

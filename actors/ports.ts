@@ -4,6 +4,7 @@
  */
 import type { FeedMessage } from './feed-message.ts'
 import type { MailEntry, OutgoingMail } from './mail.ts'
+import type { Until } from './until.ts'
 import type { Epoch, EndReason, Position, PublicState, SessionId, SessionRecord } from './session.ts'
 
 /** Levels of pino's interface that the rooms use. */
@@ -205,6 +206,8 @@ export interface SessionStore {
   look(partition: number, horizonMs: number, limit: number, skip?: number): Promise<Look>
   /** Mail of the sessions of one partition, in the order in which it was sent, behind `afterId` (`''`: from the oldest). @throws StoreFailure */
   mail(partition: number, afterId: string, limit: number): Promise<MailEntry[]>
+  /** Which of these entries of a partition are still there, in their order. @throws StoreFailure */
+  hasMail(partition: number, entryIds: readonly string[]): Promise<boolean[]>
   /** Deletes exactly these. @throws StoreFailure */
   deleteMail(partition: number, entries: readonly MailEntry[]): Promise<void>
   /**
@@ -288,4 +291,6 @@ export interface SessionService {
   encodeView(record: SessionRecord, principal: Principal | null): string
   /** The public state of a record, as its view shows it. @throws TroupeError */
   stateOf(record: SessionRecord): PublicState
+  /** Refuses what a session of this machine cannot come to. @throws TroupeError `invalid_params` */
+  checkUntil(record: SessionRecord, until: Until): void
 }

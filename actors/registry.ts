@@ -5,6 +5,7 @@ import { isLifetime, isSessionDefinition } from './define-session.ts'
 import type { ActorPolicy, SessionDefinition } from './define-session.ts'
 import { TroupeError } from './errors.ts'
 import { Kernel } from './kernel.ts'
+import { findUnstorable } from './storable.ts'
 
 const MEMBERS = new Set([
   'name',
@@ -43,19 +44,25 @@ export class Registry {
     this.#log = log
   }
 
-  /** @throws Error with name and reason if the definition cannot work, or is registered already */
-  register(candidate: unknown): void {
+  /**
+   * @param replaces whether it may take the place of another one of its name and version
+   * @throws Error with name and reason if the definition cannot work, or is registered already
+   */
+  register(candidate: unknown, replaces = false): void {
     const definition = checkDefinition(candidate)
     const { name, version } = definition
     const versions = this.#versions.get(name) ?? new Map<number, Kernel>()
-    if (versions.has(version)) throw new Error(`definition "${name}" version ${version} is registered twice`)
+    if (versions.has(version) && !replaces)
+      throw new Error(
+        `definition "${name}" version ${version} is registered twice: a name belongs to one definition, also those that come with Troupe`,
+      )
     const kernel = new Kernel(definition, (...parts) =>
       this.#log({ machine: name, version }, parts.map(String).join(' ')),
     )
     versions.set(version, kernel)
     this.#versions.set(name, versions)
     const isNewest = (kernels: Map<string, Kernel>): boolean =>
-      version > (kernels.get(name)?.definition.version ?? 0)
+      version >= (kernels.get(name)?.definition.version ?? 0)
     if (isNewest(this.#newest)) this.#newest.set(name, kernel)
     if (definition.migrate !== undefined && isNewest(this.#migrating)) this.#migrating.set(name, kernel)
   }
@@ -102,7 +109,7 @@ function checkDefinition(candidate: unknown): SessionDefinition {
     throw new Error(`definition "${name}": ${reason}`)
   }
   if (!Number.isSafeInteger(version) || version < 1)
-    refuse(`version ${String(version)} must be a positive integer`)
+    refuse(`version must be a positive integer, and is ${JSON.stringify(version)}`)
   if (!isMachine(machine))
     refuse('machine must come from XState 5: createMachine(…) or setup(…).createMachine(…)')
   for (const [option, ms] of Object.entries({ ttlMs, doneTtlMs })) {
@@ -136,6 +143,12 @@ function checkDefinition(candidate: unknown): SessionDefinition {
   }
   const problem = problemOfMachine(machine)
   if (problem !== null) refuse(problem)
+  const context: unknown = machine.config.context
+  const unstorable = typeof context === 'object' ? findUnstorable(context, 'context') : null
+  if (unstorable !== null)
+    refuse(
+      `what cannot be stored as JSON in its context, ${unstorable}: keep a number, a text or a plain object instead`,
+    )
   return candidate
 }
 

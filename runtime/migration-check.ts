@@ -15,12 +15,14 @@ export interface VersionReport {
   readonly version: number
   /** What they would be migrated to; `null`: they stay with their version, or nothing here knows it. */
   readonly to: number | null
-  /** Whether any of the definitions can serve or migrate them. */
-  readonly isServed: boolean
+  /** Whether any of the definitions can serve or migrate them; `null`: none of them is of this name. */
+  readonly isServed: boolean | null
   active: number
   ended: number
-  /** Of the active ones. */
+  /** Active ones that could not go on: `migrate` fails, or the machine of their version is another one now. */
   failing: number
+  /** Ended ones that could not be shown: where their own version is not served, `migrate` shows them. */
+  hidden: number
   readonly failures: { readonly id: string; readonly reason: string }[]
 }
 
@@ -30,58 +32,74 @@ export async function checkMigrations(
   registry: Registry,
   limits: HostLimits,
 ): Promise<VersionReport[]> {
+  const names = new Set(registry.names())
   const reports = new Map<string, VersionReport>()
   for await (const record of sessions) {
     const { id, machine, machineVersion: version } = record
-    const kernel = registry.migrationOf(record)
+    const own = registry.kernelOf(record)
+    const migrating = registry.migrationOf(record)
     const key = `${machine} ${version}`
     const report = reports.get(key) ?? {
       machine,
       version,
-      to: kernel?.definition.version ?? null,
-      isServed: kernel !== null || registry.kernelOf(record) !== null,
+      to: migrating?.definition.version ?? null,
+      isServed: names.has(machine) ? migrating !== null || own !== null : null,
       active: 0,
       ended: 0,
       failing: 0,
+      hidden: 0,
       failures: [],
     }
     reports.set(key, report)
-    if (!isActive(record)) {
-      report.ended++
-      continue
-    }
-    report.active++
-    if (kernel === null) continue
+    const isGoingOn = isActive(record)
+    report[isGoingOn ? 'active' : 'ended']++
+    if (report.isServed === null || (!isGoingOn && own !== null)) continue
     try {
-      checkSize({ limits }, kernel.migrate(record))
+      if (migrating !== null) checkSize({ limits }, migrating.migrate(record))
+      else own?.restore(record)
+      if (report.isServed) continue
     } catch (error) {
-      report.failing++
       if (report.failures.length < MAX_NAMED) report.failures.push({ id, reason: messageOf(error) })
     }
+    report[isGoingOn ? 'failing' : 'hidden']++
   }
   return [...reports.values()].sort((a, b) => a.machine.localeCompare(b.machine) || a.version - b.version)
 }
 
-/** Whether each session could go on. */
-export function canGoOn({ isServed, active, failing }: VersionReport): boolean {
-  return failing === 0 && (isServed || active === 0)
+/** How many sessions could not go on, or be shown; those of other definitions than were tried do not count. */
+export function stuckIn(reports: readonly VersionReport[]): number {
+  return reports.reduce((sum, { failing, hidden }) => sum + failing + hidden, 0)
 }
 
-/** For people: a line for each version, and one for each session that is named. */
+/** For people: a line for each version, one for each session that is named, and what it comes to. */
 export function describeReports(reports: readonly VersionReport[]): string[] {
-  return reports.flatMap((report) => {
-    const { machine, version, to, isServed, active, ended, failing, failures } = report
-    const what = `${machine} version ${version}: ${count(active, 'active session')}, ${ended} ended`
-    const fate = !isServed
-      ? 'none of the definitions serves this version, or can migrate it'
-      : to === null
-        ? 'they stay with their version'
-        : failing === 0
-          ? `all would be migrated to version ${to}`
-          : `${active - failing} would be migrated to version ${to}, ${failing} could not be`
-    const more = failing > failures.length ? [`  … and ${failing - failures.length} more`] : []
-    return [`${what}; ${fate}`, ...failures.map(({ id, reason }) => `  ${id}: ${reason}`), ...more]
-  })
+  const stuck = stuckIn(reports)
+  const sum = stuck === 0 ? 'All could go on.' : `${count(stuck, 'session')} could not go on or be shown.`
+  return [...reports.flatMap(describeReport), sum]
+}
+
+function describeReport(report: VersionReport): string[] {
+  const { machine, version, active, ended, failing, hidden, failures } = report
+  const what = `${machine} version ${version}: ${count(active, 'active session')}, ${ended} ended; ${fateOf(report)}`
+  const unseen = hidden > 0 ? [`  ${hidden} of the ended could not be shown without version ${version}`] : []
+  const more = failing + hidden - failures.length
+  return [
+    what,
+    ...unseen,
+    ...failures.map(({ id, reason }) => `  ${id}: ${reason}`),
+    ...(more > 0 && failures.length > 0 ? [`  … and ${more} more`] : []),
+  ]
+}
+
+function fateOf({ isServed, to, active, failing }: VersionReport): string {
+  if (isServed === null) return 'not among the definitions that were tried'
+  if (!isServed) return 'none of the definitions serves this version, or can migrate it'
+  if (to === null)
+    return failing === 0
+      ? 'they stay with their version'
+      : `${failing} cannot go on: the machine of this version is another one now`
+  if (failing === 0) return `all would be migrated to version ${to}`
+  return `${active - failing} would be migrated to version ${to}, ${failing} could not be`
 }
 
 function count(number: number, what: string): string {

@@ -4,9 +4,11 @@ import { TroupeError } from '../actors/errors.ts'
 import type { Caller } from '../actors/ports.ts'
 import { parseSessionId } from '../actors/session.ts'
 import type { Position, SessionId, SessionRecord } from '../actors/session.ts'
+import { asUntil } from '../actors/until.ts'
+import type { Until } from '../actors/until.ts'
 import type { SessionView } from '../actors/view.ts'
 import { waitFor } from '../transport/feed/wait-for.ts'
-import type { Until } from '../transport/feed/wait-for.ts'
+import { notShown } from '../transport/protocol/failures.ts'
 import { CallbackSubscriber } from './notices.ts'
 import type { SessionNotice } from './notices.ts'
 import type { Serving } from './serving.ts'
@@ -54,7 +56,7 @@ export abstract class SessionApi {
   ): Promise<Session<D> & { readonly created: boolean }> {
     const machine = typeof definition === 'string' ? definition : definition.name
     const { created, record } = await this.serving.host.create({ machine, ...options }, CALLER)
-    return { created, ...this.#session<D>(record) }
+    return { created, ...this.#done<D>(record, { created }) }
   }
 
   /** The session as it is now, by one read; `null`: there is none. @throws TroupeError `unavailable` */
@@ -74,7 +76,8 @@ export abstract class SessionApi {
   ): Promise<UpdatedSession<D>> {
     const request = { id: asId(id), event: checkEvent(event), ...options }
     const { outcome, applied, record } = await this.serving.host.update(request, CALLER)
-    return { outcome, ...(applied === undefined ? {} : { applied }), ...this.#session<D>(record) }
+    const done = { outcome, ...(applied === undefined ? {} : { applied }) }
+    return { ...done, ...this.#done<D>(record, done) }
   }
 
   /** @returns whether there was a session to delete. @throws TroupeError `unavailable` */
@@ -118,7 +121,7 @@ export abstract class SessionApi {
 
   /**
    * Resolves once the session is done, has a tag, or is in a state, on whichever process it gets there; at once if it is already.
-   * @throws TroupeError `timeout`, `not_found`, `session_ended` (it can no longer come true)
+   * @throws TroupeError `timeout`, `invalid_params` (the machine has no such tag or state), `not_found`, `session_ended` (it can no longer come true)
    */
   waitFor<D = unknown>(
     id: SessionIdOf<D> | string,
@@ -145,6 +148,15 @@ export abstract class SessionApi {
     })
   }
 
+  /** The session after something was done to it. @throws TroupeError with what was done in its details */
+  #done<D>(record: SessionRecord, done: Readonly<Record<string, unknown>>): Session<D> {
+    try {
+      return this.#session<D>(record)
+    } catch (error) {
+      throw notShown(error, done)
+    }
+  }
+
   #session<D>(record: SessionRecord): Session<D> {
     return sessionOf<D>(this.serving, record)
   }
@@ -160,7 +172,7 @@ export function waitForSession<D>(
   const { fanOut, clock } = serving
   return new Promise((resolve, reject) => {
     waitFor(
-      { fanOut, clock, id, until, timeoutMs, stateOf: (record) => serving.host.stateOf(record) },
+      { fanOut, clock, id, until: asUntil(until), timeoutMs: asTimeout(timeoutMs), service: serving.host },
       (record) => resolve(sessionOf<D>(serving, record)),
       reject,
     )
@@ -176,6 +188,14 @@ export function asId(text: string): SessionId {
   const id = parseSessionId(text)
   if (id !== null) return id
   throw new TroupeError('invalid_params', `${JSON.stringify(text)} is not a session id`)
+}
+
+/** More than this Node's timers take for 1 ms. */
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
+
+function asTimeout(ms: unknown): number {
+  if (typeof ms === 'number' && ms >= 0 && ms <= LONGEST_TIMEOUT_MS) return ms
+  throw new TroupeError('invalid_params', `timeoutMs: must be a number of ms from 0 to ${LONGEST_TIMEOUT_MS}`)
 }
 
 function checkEvent(event: unknown): { type: string } {

@@ -97,9 +97,15 @@ async function main(): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(0))
   process.on('SIGHUP', () => {
     log.info({}, 'the workers are replaced one by one')
-    primary?.replaceWorkers().catch((error: unknown) => {
-      log.error({ reason: messageOf(error) }, 'the workers could not be replaced')
-    })
+    primary?.replaceWorkers().then(
+      () => log.info({}, 'the workers have been replaced'),
+      (error: unknown) => {
+        log.error(
+          { reason: messageOf(error) },
+          'a worker could not be replaced: the ones that there are go on',
+        )
+      },
+    )
   })
 
   try {
@@ -122,7 +128,7 @@ function greet({ host, port, workers, audit }: ClusterOptions): void {
     params: { machine: 'document', id: 'hello', input: { greeting: 'Hello' }, ifExists: 'return' },
   })
   say(
-    `Troupe is ready at ${url} (${workers} ${workers === 1 ? 'worker' : 'workers'}, audit ${audit ? 'on' : 'off'}).`,
+    `Troupe is ready at ${url} (${workers} ${workers === 1 ? 'worker' : 'workers'}, audit ${audit ? 'on' : 'off'}, pid ${process.pid}).`,
   )
   say('No authentication is configured, so it serves this machine only. Try it in another terminal:')
   say(`  npx wscat -c ${url} -x '${request}'`)

@@ -7,7 +7,7 @@ import { scanSessions } from '../../persistence/session-scan.ts'
 import { loadDefinitions } from '../definitions/load-definitions.ts'
 import { runningRedisUrl } from '../embedded/redis.ts'
 import { startEmbeddedServers } from '../embedded/servers.ts'
-import { canGoOn, checkMigrations, describeReports } from '../migration-check.ts'
+import { checkMigrations, describeReports, stuckIn } from '../migration-check.ts'
 import { parseOptions } from '../options.ts'
 import type { Options } from '../options.ts'
 
@@ -67,9 +67,9 @@ async function main(): Promise<number> {
   const { url, stop } = await findRedis(options)
   try {
     const reports = await checkMigrations(scanSessions(url, options.keyPrefix), registry, options)
-    for (const line of describeReports(reports)) say(line)
     if (reports.length === 0) say(`There are no sessions with the prefix "${options.keyPrefix}".`)
-    return reports.every(canGoOn) ? 0 : EXIT_FAILING
+    else for (const line of describeReports(reports)) say(line)
+    return stuckIn(reports) === 0 ? 0 : EXIT_FAILING
   } finally {
     await stop()
   }

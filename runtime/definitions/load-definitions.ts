@@ -7,6 +7,7 @@ import { isSessionDefinition } from '../../actors/define-session.ts'
 import { messageOf } from '../../actors/errors.ts'
 import type { Registry } from '../../actors/registry.ts'
 
+const SOURCE_FILE = /\.[mc]?[jt]s$/
 const DEFINITION_FILE = /(?<!\.d|\.test|\.spec)\.[mc]?[jt]s$/
 
 /**
@@ -35,8 +36,10 @@ function filesAt(path: string): string[] {
   const stats = statSync(absolute, { throwIfNoEntry: false })
   if (stats === undefined) throw new Error(`${path}: there is no such file or folder of definitions`)
   if (!stats.isDirectory()) {
-    if (!DEFINITION_FILE.test(absolute))
+    if (!SOURCE_FILE.test(absolute))
       throw new Error(`${path}: definitions are read from .ts, .mts, .js and .mjs files`)
+    if (!DEFINITION_FILE.test(absolute))
+      throw new Error(`${path}: files of tests and of types (.test, .spec, .d) are not read for definitions`)
     return [absolute]
   }
   const names = readdirSync(absolute).filter((name) => DEFINITION_FILE.test(name))
@@ -56,8 +59,9 @@ async function loadFile(file: string, registry: Registry): Promise<number> {
   }
 }
 
-/** One line; a syntax error's without the file, which stands before it already. */
+/** One line; a syntax error's without the file, which stands before it already. Where a sentence goes on in the next line, so does this. */
 function reasonOf(error: unknown, file: string): string {
   const [first = '', second = ''] = messageOf(error).split('\n')
-  return first.startsWith('Transform failed') ? second.replace(`${file}:`, 'line ') : first
+  if (first.startsWith('Transform failed')) return second.replace(`${file}:`, 'line ')
+  return first.endsWith(':') ? `${first} ${second.trim()}` : first
 }

@@ -4,6 +4,8 @@ import { Registry } from '../../actors/registry.ts'
 
 /** A registry of these. @throws Error that says which definition is wrong, and how */
 export function registerAll(definitions: readonly unknown[], log: Logger): Registry {
+  if (!Array.isArray(definitions) || definitions.length === 0)
+    throw new Error('definitions: must be an array of definitions, of at least one')
   const registry = new Registry((details, message) => log.info(details, message))
   definitions.forEach((definition, index) => {
     try {

@@ -103,7 +103,7 @@ it('MG2 MG3 sessions that are written to all the time move to a new version, wor
   const good = await migrate(['--check', file])
   expect(good).toEqual({
     code: 0,
-    said: `tally version 1: ${SESSIONS} active sessions, 0 ended; all would be migrated to version 2\n`,
+    said: `tally version 1: ${SESSIONS} active sessions, 0 ended; all would be migrated to version 2\nAll could go on.\n`,
   })
 
   // Writers go on while the workers are replaced.

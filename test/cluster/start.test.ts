@@ -79,7 +79,7 @@ describe('a start that cannot work ends with one clear line and a code that is n
   })
 
   it('a Redis or PostgreSQL that cannot be reached, or refuses', async () => {
-    await expectRefusal(/Redis at 127\.0\.0\.1:1 .*REDIS_URL/, [], { REDIS_URL: 'redis://127.0.0.1:1' })
+    await expectRefusal(/Redis at 127\.0\.0\.1:1 .*the Redis URL/, [], { REDIS_URL: 'redis://127.0.0.1:1' })
     await expectRefusal(/PostgreSQL at 127\.0\.0\.1:1.*DATABASE_URL/, [], {
       DATABASE_URL: 'postgres://a:b@127.0.0.1:1/x',
     })

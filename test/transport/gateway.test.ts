@@ -398,6 +398,29 @@ describe('leaving', () => {
   })
 })
 
+it('what was done is told also where the session cannot be shown: a view that throws does not undo a commit', async () => {
+  const client = await rig.connect()
+  rig.service.unshowable = new TroupeError('internal', 'the view threw')
+  const created = await client.call('createSession', { machine: 'counter', id: 'a' })
+  expect(created.error?.data).toEqual({ code: 'internal', retryable: false, created: true })
+  const updated = await client.call('updateSession', { id: 'a', event: { type: 'ADD' } })
+  expect(updated.error).toMatchObject({
+    message: 'It was done, but the session cannot be shown: the view threw',
+    data: { code: 'internal', outcome: 'committed', applied: 2 },
+  })
+  const read = await client.call('getSession', { id: 'a' })
+  expect(read.error).toMatchObject({
+    message: 'the view threw',
+    data: { code: 'internal', retryable: false },
+  })
+})
+
+it('what is not a param of the method is named, with those that there are', async () => {
+  const client = await rig.connect()
+  const { error } = await client.call('getSession', { id: 'a', ifversion: 1 })
+  expect(error?.message).toContain('Unrecognized key: "ifversion" (there are: id)')
+})
+
 describe('a session of a version that is not known here', () => {
   const unknown = (details: Record<string, unknown> = {}): TroupeError =>
     new TroupeError('unknown_machine_version', 'not served here', { details })

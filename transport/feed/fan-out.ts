@@ -127,7 +127,13 @@ export class FanOut implements UpdateSink {
         (record) => {
           over()
           if (this.#subjects.get(id) !== subject) failed(leaving())
-          else joined(subject.admit(subscriber, record))
+          else
+            try {
+              joined(subject.admit(subscriber, record))
+            } catch (error) {
+              subject.leave(subscriber)
+              failed(error)
+            }
           this.#letGo(subject)
         },
         (error: unknown) => {

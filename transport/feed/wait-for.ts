@@ -1,17 +1,15 @@
 /** Waiting until a session is done, has a tag, or is in a state: on any process, by the same news as subscribers get. */
 import { TroupeError } from '../../actors/errors.ts'
-import type { Clock } from '../../actors/ports.ts'
+import type { Clock, SessionService } from '../../actors/ports.ts'
 import type { PublicState, SessionId, SessionRecord } from '../../actors/session.ts'
+import { fulfils } from '../../actors/until.ts'
+import type { Until } from '../../actors/until.ts'
 import type { FanOut } from './fan-out.ts'
 import type { Notification, Subscriber } from './subscriber.ts'
 
-/** `value`: a state by its key, or an object of states as far as they matter, as in XState's `matches`. */
-export type Until = { readonly done: true } | { readonly tag: string } | { readonly value: unknown }
-
 export interface WaitOptions {
   readonly fanOut: FanOut
-  /** A record's state as it is shown. @throws TroupeError */
-  readonly stateOf: (record: SessionRecord) => PublicState
+  readonly service: Pick<SessionService, 'stateOf' | 'checkUntil'>
   readonly clock: Clock
   readonly id: SessionId
   readonly until: Until
@@ -20,16 +18,17 @@ export interface WaitOptions {
 
 /**
  * Calls back once, with the first record that fulfils the condition or the error; nothing is left behind in either case.
- * Errors: `timeout`; `not_found`, also if the session is deleted or expires meanwhile; `session_ended` if the machine has ended and the
+ * Errors: `timeout`; `invalid_params` if the machine has no such tag or state; `not_found`, also if the session is deleted or expires meanwhile; `session_ended` if the machine has ended and the
  * condition can no longer come true.
  * @returns how to give up; neither is called then
  */
 export function waitFor(
-  { fanOut, stateOf, clock, id, until, timeoutMs }: WaitOptions,
+  { fanOut, service, clock, id, until, timeoutMs }: WaitOptions,
   fulfilled: (record: SessionRecord) => void,
   failed: (error: unknown) => void,
 ): () => void {
   let isOver = false
+  let last: PublicState | null = null
   const over = (tell: () => void): void => {
     if (isOver) return
     isOver = true
@@ -40,12 +39,20 @@ export function waitFor(
   const look = (record: SessionRecord): void => {
     let state: PublicState
     try {
-      state = stateOf(record)
+      if (last === null) service.checkUntil(record, until)
+      last = state = service.stateOf(record)
     } catch (error) {
       over(() => failed(error))
       return
     }
-    if (fulfils(state, until)) over(() => fulfilled(record))
+    if (fulfils(state, until))
+      over(() => {
+        try {
+          fulfilled(record)
+        } catch (error) {
+          failed(error)
+        }
+      })
     else if (state.status !== 'active') {
       const error = new TroupeError(
         'session_ended',
@@ -71,7 +78,9 @@ export function waitFor(
     },
   }
   const timer = clock.setTimeout(() => {
-    over(() => failed(new TroupeError('timeout', `what was waited for did not come within ${timeoutMs} ms`)))
+    const where = last === null ? '' : `; the session is in ${JSON.stringify(last.value).slice(0, 500)}`
+    const reason = `what was waited for did not come within ${timeoutMs} ms${where}`
+    over(() => failed(new TroupeError('timeout', reason)))
   }, timeoutMs)
   fanOut.join(
     id,
@@ -85,26 +94,4 @@ export function waitFor(
     (error) => over(() => failed(error)),
   )
   return () => over(() => undefined)
-}
-
-function fulfils({ status, tags, value }: PublicState, until: Until): boolean {
-  if ('done' in until) return status === 'done'
-  if ('tag' in until) return tags.includes(until.tag)
-  return matches(value, until.value)
-}
-
-/** As XState's `matches`: what is wanted may be less than what is there. */
-function matches(value: unknown, wanted: unknown): boolean {
-  if (typeof wanted === 'string') {
-    return typeof value === 'string' ? value === wanted : isObject(value) && Object.hasOwn(value, wanted)
-  }
-  return (
-    isObject(wanted) &&
-    isObject(value) &&
-    Object.entries(wanted).every(([key, of]) => Object.hasOwn(value, key) && matches(value[key], of))
-  )
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null
 }

@@ -3,7 +3,7 @@ import type { SessionRecord } from '../../actors/session.ts'
 import type { Caller } from '../../actors/ports.ts'
 import type { TroupeError } from '../../actors/errors.ts'
 import { errorReplyText, resultText } from '../protocol/codec.ts'
-import { errorText } from '../protocol/failures.ts'
+import { errorText, notShown } from '../protocol/failures.ts'
 import type { Client } from './client.ts'
 
 /**
@@ -131,7 +131,10 @@ function replyText(client: Client, method: string, idText: string, answer: Answe
         return resultText(idText, answer.head + (answer.merge ? view.slice(1) : view) + answer.tail)
       } catch (thrown) {
         // The definition's own view function failed.
-        return errorReplyText(idText, errorText(client.blame(method, thrown)))
+        const error = answer.merge
+          ? notShown(thrown, JSON.parse(`${answer.head.slice(0, -1)}}`) as Record<string, unknown>)
+          : thrown
+        return errorReplyText(idText, errorText(client.blame(method, error)))
       }
   }
 }

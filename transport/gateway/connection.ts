@@ -276,7 +276,9 @@ export class Connection implements Client {
       this.#isMisplaced = true
       this.#options.onMisplaced(this)
     }
-    const level = errorKinds[error.code].log
+    // What a client waited for and did not come is its own affair.
+    const isOwn = error.code === 'timeout' && error.details['outcome'] === undefined
+    const level = isOwn ? 'debug' : errorKinds[error.code].log
     // The ordinary refusals would only cost time here.
     if (level !== 'debug')
       this.#options.logger[level]({ method, ...describeFault(error) }, 'a request failed')

@@ -161,7 +161,7 @@ const table: { readonly [M in MethodName]: Method<M> } = {
         call.fail(new TroupeError('draining', 'This process is leaving: connect again and wait again.'))
       })
       const giveUp = waitFor(
-        { fanOut, stateOf: (record) => service.stateOf(record), clock, id, until, timeoutMs },
+        { fanOut, service, clock, id, until, timeoutMs },
         (record) => {
           release()
           call.view(record)
@@ -244,7 +244,7 @@ function prepareMethod<M extends MethodName>(
   params: unknown,
 ): Prepared {
   const parsed = schemas[name].params.safeParse(params)
-  if (!parsed.success) throw invalidParams(name, parsed.error)
+  if (!parsed.success) throw invalidParams(name, schemas[name].params, parsed.error)
   const method: Method<M> = table[name]
   const valid = parsed.data as Params<M>
   return {

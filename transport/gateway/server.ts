@@ -175,7 +175,7 @@ class AttachedGateway implements Gateway {
     if (!isOriginAllowed(origin, this.#options.origins)) {
       return {
         status: 403,
-        sentence: `Pages of ${origin ?? ''} may not connect; add the origin to the allowed ones.`,
+        sentence: `Pages of ${origin ?? ''} may not connect; add the origin to the allowed ones (ALLOWED_ORIGINS, --allowed-origins).`,
       }
     }
     if (this.#leaving) return { status: 503, sentence: 'This process is leaving; connect again.' }

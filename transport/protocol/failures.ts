@@ -21,6 +21,18 @@ export function toTroupeError(thrown: unknown): TroupeError {
   })
 }
 
+/**
+ * What was done cannot be shown: a view that throws does not undo a commit.
+ * @param done what the reply would have said of it
+ */
+export function notShown(thrown: unknown, done: Readonly<Record<string, unknown>>): TroupeError {
+  const { code, message, details, cause } = toTroupeError(thrown)
+  return new TroupeError(code, `It was done, but the session cannot be shown: ${message}`, {
+    details: { ...details, ...done },
+    cause,
+  })
+}
+
 /** JSON text of `{code, message, data: {code, retryable, …details}}`. Never throws. */
 export function errorText(error: TroupeError): string {
   const { rpc, retryable } = errorKinds[error.code]
@@ -35,10 +47,12 @@ export function errorText(error: TroupeError): string {
 }
 
 /** The first few things that a schema found wrong, each with its path. */
-export function invalidParams(method: string, error: z.ZodError): TroupeError {
+export function invalidParams(method: string, schema: z.ZodObject, error: z.ZodError): TroupeError {
   const issues = error.issues.slice(0, 3).map((issue) => {
     const path = ['params', ...issue.path].map(String).join('.')
-    return `${path}: ${issue.message}`
+    const isOwn = issue.code === 'unrecognized_keys' && issue.path.length === 0
+    const known = isOwn ? ` (there are: ${Object.keys(schema.shape).join(', ')})` : ''
+    return `${path}: ${issue.message}${known}`
   })
   return new TroupeError(
     'invalid_params',

@@ -170,11 +170,14 @@ export const methods = {
     params: z.strictObject({
       id: sessionId,
       until: z
-        .union([
-          z.strictObject({ done: z.literal(true) }),
-          z.strictObject({ tag: z.string().min(1).max(128) }),
-          z.strictObject({ value: z.union([z.string().min(1), z.record(z.string(), json)]) }),
-        ])
+        .union(
+          [
+            z.strictObject({ done: z.literal(true) }),
+            z.strictObject({ tag: z.string().min(1).max(128) }),
+            z.strictObject({ value: z.union([z.string().min(1), z.record(z.string(), json)]) }),
+          ],
+          { error: 'must be {"done": true}, {"tag": "…"} or {"value": …}' },
+        )
         .describe('`value`: a state by its key, or an object of states as far as they matter.'),
       timeoutMs: z.int().min(1).max(3_600_000).describe('After this: `timeout`.'),
     }),

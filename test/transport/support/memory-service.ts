@@ -8,6 +8,7 @@ import type {
   UpdateSink,
 } from '../../../actors/ports.ts'
 import { TroupeError } from '../../../actors/errors.ts'
+import type { Until } from '../../../actors/until.ts'
 import type { Position, PublicState, SessionId, SessionRecord } from '../../../actors/session.ts'
 import { encodeView, makeRecord, makeUpdate, sessionId } from './parts.ts'
 
@@ -42,6 +43,10 @@ export class MemoryService implements SessionService {
   stateOf(record: SessionRecord): PublicState {
     if (this.unshowable !== null) throw this.unshowable
     return JSON.parse(record.state) as PublicState
+  }
+
+  checkUntil(_record: SessionRecord, until: Until): void {
+    if ('tag' in until && until.tag === 'unheard-of') throw new TroupeError('invalid_params', 'no such tag')
   }
 
   create(request: CreateRequest, caller: Caller): Promise<{ created: boolean; record: SessionRecord }> {
