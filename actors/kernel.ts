@@ -39,6 +39,7 @@ const CREATION: Step = { before: null, event: null, hops: 0 }
 export type Result =
   { readonly output: unknown } | { readonly error: { readonly name: string; readonly message: string } }
 
+/** One version of a definition, which computes the steps of its sessions. */
 export class Kernel {
   readonly definition: SessionDefinition
   readonly #stepper: Stepper

@@ -79,7 +79,7 @@ export function numberOf({ epoch, version, index, entryId }: MailEntry): string 
 }
 
 /** Where the event lay that a receiver remembers. */
-export function entryOf(
+export function placeOf(
   from: string,
   number: string,
   receiver: SessionId,

@@ -37,6 +37,7 @@ export interface MigratedEvent {
   readonly from: number
 }
 
+/** The event of a session's migration from the version that it has. */
 export function migratedFrom({ machineVersion }: { readonly machineVersion: number }): MigratedEvent {
   return { type: MIGRATED, from: machineVersion }
 }

@@ -28,8 +28,6 @@ export interface Principal {
   readonly claims?: Readonly<Record<string, unknown>>
 }
 
-// ── The store ────────────────────────────────────────────────────────────────────────────────────────────────────
-
 /** A sender's idempotency key, digested: `digest` of principal and key, `fingerprint` of the event. */
 export interface CommandKey {
   readonly digest: string
@@ -224,8 +222,6 @@ export interface SessionStore {
   now(): number
 }
 
-// ── The feed ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
 /** Channels of sessions, as one process hears them. */
 export interface Feed {
   /** Resolves once messages of this session surely arrive. @throws StoreFailure */
@@ -244,8 +240,6 @@ export interface UpdateSink {
   /** `origins`: connections whose reply carries this update, so that they do not get it a second time. */
   publish(message: FeedMessage, origins: ReadonlySet<object>): void
 }
-
-// ── What transports call ─────────────────────────────────────────────────────────────────────────────────────────
 
 /** Who calls: the principal, and the connection (any object) that will carry the reply. */
 export interface Caller {

@@ -17,6 +17,7 @@ export interface Rebuilding {
   readonly stateOf?: (state: NodeConfig) => NodeConfig
 }
 
+/** The same machine with other actors or states; its actions, guards and delays stay. */
 export function rebuildMachine(
   machine: AnyStateMachine,
   { logicOf = same, stateOf = same }: Rebuilding = {},

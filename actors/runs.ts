@@ -2,6 +2,7 @@
 import type { Live, Run } from './plan.ts'
 import type { Outcome } from './stepper.ts'
 
+/** The promises that go on after a step, and those that it has made, under keys of their own. */
 export function nextRuns(
   before: Pick<Live, 'runs' | 'nextKey'>,
   { made, pathOf, isKept }: Outcome,
@@ -25,6 +26,7 @@ export function encodeRuns(runs: readonly Run[], known: string, node: string): s
   return runs.map(({ key }) => `;${key}:${owners.get(key) ?? node}`).join('')
 }
 
+/** What such a word tells. */
 export function ownersIn(word: string): { key: number; node: string }[] {
   if (word === '-') return []
   return word

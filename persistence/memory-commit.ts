@@ -8,12 +8,11 @@ import { compareEpochs } from '../actors/session.ts'
 import type { EndReason, Position, SessionId, SessionRecord } from '../actors/session.ts'
 import { dueTimes } from '../actors/timers.ts'
 import type { KeptRecord, MemoryServer, Tombstone, Writer } from './memory-server.ts'
-import { KEY_TTL_MARGIN_MS } from './store-times.ts'
+import { KEY_TTL_MARGIN_MS, LEASE_MS } from './store-times.ts'
 
 const TOMBSTONE_MS = 600_000
 const WRITER_MS = 600_000
 const RESERVATION_MS = 20
-const LEASE_MS = 15_000
 
 /** One call of a process: all its entries have the same time. */
 export interface MemoryCall {
@@ -23,6 +22,7 @@ export interface MemoryCall {
   readonly nowMs: number
 }
 
+/** What `commit.lua` answers to an entry, and does to the session. */
 export function answer(call: MemoryCall, entry: StoreEntry): StoreOutcome {
   const { server, node, nowMs } = call
   let found = server.find(entry.id)

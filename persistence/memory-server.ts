@@ -95,8 +95,6 @@ export class MemoryServer {
     return this.#now()
   }
 
-  // ── sessions ───────────────────────────────────────────────────────────────────────────────────────────────────
-
   find(id: SessionId): KeptRecord | Tombstone | null {
     const kept = this.#sessions.get(id)
     if (kept === undefined) return null
@@ -122,8 +120,6 @@ export class MemoryServer {
   forgetKeys(id: SessionId): void {
     this.#commandKeys.delete(id)
   }
-
-  // ── what is due ────────────────────────────────────────────────────────────────────────────────────────────────
 
   dueAt(kind: Due['kind'], id: SessionId, node = ''): number | null {
     return this.#of(id).due.get(dueKey(kind, id, node))?.dueMs ?? null
@@ -176,8 +172,6 @@ export class MemoryServer {
     }
   }
 
-  // ── processes ──────────────────────────────────────────────────────────────────────────────────────────────────
-
   /** See `announce.lua`. */
   announce(node: string, served: ServedVersions | null): ServedVersions[] {
     if (served === null) this.#processes.delete(node)
@@ -186,8 +180,6 @@ export class MemoryServer {
       if (atMs + TOLD_MS < this.now()) this.#processes.delete(other)
     return [...this.#processes].filter(([other]) => other !== node).map(([, each]) => each.served)
   }
-
-  // ── mail, feed ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   post(mail: Omit<MailEntry, 'entryId'>): void {
     this.#of(mail.from).mail.push({ ...mail, entryId: String(++this.#mailCount), time: this.now() })

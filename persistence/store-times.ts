@@ -8,5 +8,7 @@ export const DOWNTIME_MS = 10_000
 export const MAIL_WAITS_MS = 1500
 /** A record outlives its session by this, so that the sweep still finds it. */
 export const KEY_TTL_MARGIN_MS = 600_000
+/** A process that runs promise actors of a session has a lease for so long; `lua/commit.lua` makes it. */
+export const LEASE_MS = 15_000
 /** What other processes have said of themselves is believed for so long. */
 export const TOLD_MS = 15_000

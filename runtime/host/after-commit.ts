@@ -53,6 +53,7 @@ export interface AfterCommit {
   readonly answer: () => void
 }
 
+/** Does it, in that order. */
 export function afterCommit(
   parts: HostParts,
   outcome: Done,

@@ -93,7 +93,8 @@ function checkVersion({ request: { ifVersion } }: UpdateItem, base: SessionRecor
   })
 }
 
-export function entryOf(
+/** What is to be committed of an attempt; a check where nothing is, so that the answers rest on what is there. */
+export function updateEntry(
   parts: HostParts,
   id: SessionId,
   attempt: Attempt | null,

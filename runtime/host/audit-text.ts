@@ -13,6 +13,7 @@ interface Audited extends Done {
   readonly machineVersion: number
 }
 
+/** An event of a client. */
 export function auditOfEvent(about: Audited, event: string, plan: Plan): string {
   return `${head(about)},"event":${event},"from":${plan.from}}`
 }
@@ -29,6 +30,7 @@ export function auditOfInternal(
   return `${head(about)},"event":${event},"from":${from}${session}${problem}}`
 }
 
+/** A new session, with its input. */
 export function auditOfCreation(about: Audited, input: unknown): string {
   return `${head(about)}${input === undefined ? '' : `,"input":${JSON.stringify(input)}`}}`
 }

@@ -76,7 +76,7 @@ export class Clockwork {
   /** Until when partitions are left to others, by the process' own clock. */
   readonly #yielded = new Map<number, number>()
   #partition: number
-  /** Partitions of the first round, which goes without pauses: no timer fires before. */
+  /** Partitions that are left of the first round, which goes without pauses: until it has looked at a partition, it fires no timer of it. */
   #firstRound = PARTITIONS
   #sweeping: { cancel(): void } | null = null
   #isStopped = false

@@ -4,6 +4,7 @@ import type { Effect } from '../../actors/plan.ts'
 import type { Logger } from '../../actors/ports.ts'
 import type { SessionRecord } from '../../actors/session.ts'
 
+/** Runs the custom actions of a step, in order; one that throws is logged. Never throws. */
 export function runEffects(effects: readonly Effect[], record: SessionRecord, log: Logger): void {
   for (const { action } of effects) {
     const failed = (error: unknown): void => {

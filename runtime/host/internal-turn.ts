@@ -55,7 +55,7 @@ export async function takeInternalTurn(
     const entry =
       known === null || step === null
         ? ({ kind: 'check', id, keys: [], reserve, base: known?.record ?? null } as const)
-        : { ...entryOf(parts, known.record, step), reserve, number: parts.nextNumber() }
+        : { ...stepEntry(parts, known.record, step), reserve, number: parts.nextNumber() }
     const outcome = await submitInTurn(parts, entry, patience)
     switch (outcome.kind) {
       case 'committed':
@@ -106,7 +106,7 @@ export async function takeInternalTurn(
   }
 }
 
-function entryOf(
+function stepEntry(
   parts: HostParts,
   record: SessionRecord,
   { kind, plan, event, failed, sender, firesAt, machineVersion = record.machineVersion }: InternalStep,

@@ -11,10 +11,9 @@ import type { Clock, Logger, SessionStore } from '../../actors/ports.ts'
 import { runPromise } from '../../actors/promise-run.ts'
 import { ownersIn } from '../../actors/runs.ts'
 import type { SessionId } from '../../actors/session.ts'
+import { LEASE_MS } from '../../persistence/store-times.ts'
 import type { PromiseActor } from '../../actors/stepper.ts'
 
-/** As long as commit.lua makes them. */
-const LEASE_MS = 15_000
 const RENEW_MS = 5_000
 /** After one that failed. */
 const RENEW_AGAIN_MS = 1_000

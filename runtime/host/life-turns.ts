@@ -4,7 +4,7 @@ import type { Plan } from '../../actors/plan.ts'
 import type { CommitEntry, EndEntry, StoreOutcome } from '../../actors/ports.ts'
 import { encodeRuns } from '../../actors/runs.ts'
 import { encodeTimers } from '../../actors/timers.ts'
-import type { SessionId, SessionRecord } from '../../actors/session.ts'
+import type { Position, SessionId, SessionRecord } from '../../actors/session.ts'
 import { afterCommit, committedRecord, newestAfter } from './after-commit.ts'
 import { auditOfCreation, auditOfDeletion } from './audit-text.ts'
 import type { HostParts } from './host-parts.ts'
@@ -12,6 +12,7 @@ import { notFound, unexpected } from './outcome-errors.ts'
 import type { CreateItem, DeleteItem } from './requests.ts'
 import { checkSize } from './session-size.ts'
 
+/** Creates a session, or finds that it exists. Settles the item. @throws TroupeError, StoreFailure */
 export async function takeCreateTurn(parts: HostParts, id: SessionId, item: CreateItem): Promise<void> {
   const plan = item.kernel.initial(item.input)
   checkSize(parts, plan)
@@ -60,25 +61,15 @@ export async function takeCreateTurn(parts: HostParts, id: SessionId, item: Crea
   }
 }
 
+/** Ends a session. Settles the item. @throws StoreFailure */
 export async function takeDeleteTurn(parts: HostParts, id: SessionId, item: DeleteItem): Promise<void> {
-  const entry: EndEntry = {
-    kind: 'end',
-    id,
-    keys: [],
-    reserve: false,
-    number: parts.nextNumber(),
-    reason: 'deleted',
-    audit: auditOfDeletion({ node: parts.store.node, principal: item.caller.principal }),
-  }
-  const outcome = await parts.committer.submit(entry)
+  const audit = auditOfDeletion({ node: parts.store.node, principal: item.caller.principal })
+  const outcome = await parts.committer.submit(endEntry(parts, id, 'deleted', audit))
   parts.warm.delete(id)
   switch (outcome.kind) {
     case 'committed':
     case 'duplicate': {
-      const position = { epoch: outcome.epoch, version: outcome.version }
-      const origins = new Set(item.caller.origin === null ? [] : [item.caller.origin])
-      parts.sink.publish({ kind: 'ended', id, position, reason: 'deleted' }, origins)
-      parts.onEnded(id)
+      tellEnd(parts, id, outcome, 'deleted', new Set(item.caller.origin === null ? [] : [item.caller.origin]))
       item.resolve(true)
       parts.onCommitted(id)
       return
@@ -89,6 +80,30 @@ export async function takeDeleteTurn(parts: HostParts, id: SessionId, item: Dele
     default:
       throw unexpected(id, outcome)
   }
+}
+
+/** Ends a session whose time is over; nothing happens if it is not, or has ended. @throws StoreFailure */
+export async function endExpired(parts: HostParts, id: SessionId): Promise<void> {
+  const outcome = await parts.committer.submit(endEntry(parts, id, 'expired', ''))
+  if (outcome.kind !== 'committed') return
+  parts.warm.delete(id)
+  tellEnd(parts, id, outcome, 'expired', new Set())
+  parts.onCommitted(id)
+}
+
+function endEntry(parts: HostParts, id: SessionId, reason: EndEntry['reason'], audit: string): EndEntry {
+  return { kind: 'end', id, keys: [], reserve: false, number: parts.nextNumber(), reason, audit }
+}
+
+function tellEnd(
+  parts: HostParts,
+  id: SessionId,
+  { epoch, version }: Position,
+  reason: EndEntry['reason'],
+  origins: ReadonlySet<object>,
+): void {
+  parts.sink.publish({ kind: 'ended', id, position: { epoch, version }, reason }, origins)
+  parts.onEnded(id)
 }
 
 function creationEntry(parts: HostParts, id: SessionId, item: CreateItem, plan: Plan): CommitEntry {

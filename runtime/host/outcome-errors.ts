@@ -4,6 +4,7 @@ import { StoreFailure } from '../../actors/ports.ts'
 import type { StoreOutcome } from '../../actors/ports.ts'
 import type { SessionId } from '../../actors/session.ts'
 
+/** `not_found`, with the reason for which it is gone, if that is known. */
 export function notFound(id: SessionId, reason?: string | null): TroupeError {
   const why = reason ? `it is gone (${reason})` : 'create it first'
   return new TroupeError(

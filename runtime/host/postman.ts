@@ -4,7 +4,7 @@
  * to the same receiver: a receiver that knows the newest event of a sender has had all before it (TM6).
  */
 import { TroupeError, messageOf } from '../../actors/errors.ts'
-import { entryOf, isKnownGone, numberOf, UNDELIVERED } from '../../actors/mail.ts'
+import { placeOf, isKnownGone, numberOf, UNDELIVERED } from '../../actors/mail.ts'
 import type { IncomingMail, MailEntry, Taken, Undelivered } from '../../actors/mail.ts'
 import { partitionOf } from '../../actors/partitions.ts'
 import type { Clock, Logger, SessionStore } from '../../actors/ports.ts'
@@ -196,7 +196,7 @@ export class Postman {
       .slice(0, MAX_REVIEWED)
     const byPartition = new Map<number, { from: string; number: string; entryId: string }[]>()
     for (const [from, number] of untold) {
-      const { sender, entryId } = entryOf(from, number, id)
+      const { sender, entryId } = placeOf(from, number, id)
       const partition = partitionOf(sender)
       const entries = byPartition.get(partition) ?? []
       byPartition.set(partition, entries)

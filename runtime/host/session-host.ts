@@ -25,7 +25,7 @@ import { sleep } from '../clock.ts'
 import { commandKey, idFromKey } from './command-keys.ts'
 import { Committer } from './committer.ts'
 import type { HostLimits, HostParts } from './host-parts.ts'
-import { takeCreateTurn, takeDeleteTurn } from './life-turns.ts'
+import { endExpired, takeCreateTurn, takeDeleteTurn } from './life-turns.ts'
 import { Mailbox } from './mailbox.ts'
 import { failureError } from './outcome-errors.ts'
 import type { Item } from './requests.ts'
@@ -224,25 +224,9 @@ export class SessionHost implements SessionService {
     await this.#wait<boolean>(id, { kind: 'internal', compute: takeoverStep(this.#parts, node, isRunning) })
   }
 
-  /** Ends a session whose time is over; nothing happens if it is not. */
-  async expire(id: SessionId): Promise<void> {
-    const { committer, warm } = this.#parts
-    const number = this.#parts.nextNumber()
-    const outcome = await committer.submit({
-      kind: 'end',
-      id,
-      keys: [],
-      reserve: false,
-      number,
-      reason: 'expired',
-      audit: '',
-    })
-    if (outcome.kind !== 'committed') return
-    warm.delete(id)
-    const position = { epoch: outcome.epoch, version: outcome.version }
-    this.#parts.sink.publish({ kind: 'ended', id, position, reason: 'expired' }, new Set())
-    this.ended(id)
-    this.#parts.onCommitted(id)
+  /** Ends a session whose time is over; nothing happens if it is not. @throws StoreFailure */
+  expire(id: SessionId): Promise<void> {
+    return endExpired(this.#parts, id)
   }
 
   /** Refuses new work and resolves once all mailboxes are empty, or after `deadlineMs`. @returns what was left over */

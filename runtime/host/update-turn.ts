@@ -8,7 +8,7 @@ import { TroupeError } from '../../actors/errors.ts'
 import type { CommitEntry, StoreOutcome } from '../../actors/ports.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import { afterCommit, committedRecord, newestAfter } from './after-commit.ts'
-import { compute, entryOf } from './attempt.ts'
+import { compute, updateEntry } from './attempt.ts'
 import type { Attempt, Verdict } from './attempt.ts'
 import type { HostParts } from './host-parts.ts'
 import { takeInternalTurn } from './internal-turn.ts'
@@ -17,6 +17,7 @@ import { Patience, submitInTurn } from './patience.ts'
 import type { UpdateItem } from './requests.ts'
 import type { WarmSession } from './warm-sessions.ts'
 
+/** Events of clients to one session, as many as wait, in one commit. Settles each item. @throws StoreFailure */
 export async function takeUpdateTurn(
   parts: HostParts,
   id: SessionId,
@@ -31,7 +32,7 @@ export async function takeUpdateTurn(
       known = parts.warm.get(id)
     }
     const attempt = known === null ? null : compute(parts, known, open)
-    const entry = entryOf(parts, id, attempt, open, patience.reserves)
+    const entry = updateEntry(parts, id, attempt, open, patience.reserves)
     const outcome = await submitInTurn(parts, entry, patience)
     switch (outcome.kind) {
       case 'committed':

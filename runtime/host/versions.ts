@@ -123,6 +123,7 @@ export class Versions {
   }
 }
 
+/** Whether the session has not ended: a record's state begins with its status. */
 export function isActive({ state }: SessionRecord): boolean {
   return state.startsWith('{"status":"active"')
 }

@@ -30,6 +30,7 @@ export interface Transition {
   readonly state?: PublicState
 }
 
+/** One line of `history`, from what goes to the audit. */
 export function transitionOf({ kind, epoch, version, time, audit, state }: AuditedTransition): Transition {
   const { node, event, input, key, sender, failed } = JSON.parse(audit) as {
     node: string

@@ -38,6 +38,7 @@ export interface TestKitConfig extends Partial<Limits> {
   readonly logger?: Logger
 }
 
+/** Sessions in virtual time on simulated processes, and what can go wrong with them. Made by `createTestKit`. */
 export class TestKit {
   /** Fault points, see {@link Faults}. */
   readonly faults: FaultPoints

@@ -11,6 +11,7 @@ interface Timer {
   readonly callback: () => void
 }
 
+/** The clocks of a test: that of the server, and those of its processes. */
 export class VirtualTime {
   /** Of the server, in ms since 1970. */
   #nowMs: number

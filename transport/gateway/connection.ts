@@ -94,8 +94,6 @@ export class Connection implements Client {
     return this.#subscriptions.size
   }
 
-  // ── life ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
   /** Called at every heartbeat. */
   beat(): void {
     // While its requests are under way and it is not read, a client cannot answer a ping.
@@ -138,8 +136,6 @@ export class Connection implements Client {
     this.#idle?.()
     this.#options.onClosed(this)
   }
-
-  // ── in ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #received(data: RawData, isBinary: boolean): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return
@@ -209,8 +205,6 @@ export class Connection implements Client {
     }
     if (this.#inFlight === 0) this.#idle?.()
   }
-
-  // ── out ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   reply(text: string): void {
     this.#outlet.reply(text)
@@ -289,8 +283,6 @@ export class Connection implements Client {
     this.#missedBeats = 0
     if (!this.#crowded) this.#socket.resume()
   }
-
-  // ── subscriptions ──────────────────────────────────────────────────────────────────────────────────────────────
 
   claimSubscription(id: SessionId): void {
     const { maxSubscriptions } = this.#options.limits
