@@ -100,9 +100,9 @@ it('LC1 TM1 TM2 TM4 TM5 workers killed with -9 while timers of children and prom
       ])
       const at = (kind: string): number => Number(own.find((row) => row.kind === kind)?.at)
       lateness.push(at('timer') - at('created') - ms(n))
-      // However often workers die, once they live a timer waits no longer than for leases, sweeps and a start.
+      // However often workers die, once nobody does a timer waits no longer than for the longest pause, a start, leases and sweeps.
       const hold = at('timer') - Math.max(at('created') + ms(n), lastKillAt)
-      expect(hold, `ms that w${n} waited with nobody dying`).toBeLessThan(10_000)
+      expect(hold, `ms that w${n} waited with nobody dying`).toBeLessThan(15_000)
     }
     lateness.sort((a, b) => a - b)
     const share = (of: number): number =>
