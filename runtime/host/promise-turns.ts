@@ -13,6 +13,8 @@ import { checkSize } from './session-size.ts'
 /** A promise that ends its process each time must not end one after the other for ever. */
 const MAX_EXECUTIONS = 10
 const TAKEOVER = 'troupe.takeover'
+/** Name of the error by which a promise actor fails whose process is gone. */
+export const CRASH_ERROR = 'CrashError'
 
 /** What an execution came to; nothing if it does not count any more (TM5): keys begin anew in each life of an id. */
 export function resultStep(
@@ -136,7 +138,7 @@ export function takeoverStep(
     const event = { type: TAKEOVER, from: node }
     if (failing === undefined) return { kind: 'takeover', plan: kernel.retake(live, keys, 1), event }
     known.live = live
-    const error = { name: 'CrashError', message: 'the process that ran it has ended' }
+    const error = { name: CRASH_ERROR, message: 'the process that ran it has ended' }
     return settledStep(parts, known, failing, { error })
   }
 }

@@ -3,6 +3,7 @@ import { StoreFailure } from '../../actors/ports.ts'
 import type { Look, ServedVersions, SessionStore, StoreEntry, StoreOutcome } from '../../actors/ports.ts'
 import type { MailEntry } from '../../actors/mail.ts'
 import type { Position, SessionId, SessionRecord } from '../../actors/session.ts'
+import { CRASH_ERROR } from '../host/promise-turns.ts'
 import type { Faults } from './faults.ts'
 
 export interface FaultyStoreOptions {
@@ -34,8 +35,6 @@ export class FaultyStore implements SessionStore {
   async execute(entries: readonly StoreEntry[]): Promise<StoreOutcome[]> {
     const { store, faults } = this.#options
     const writes = entries.filter(({ kind }) => kind !== 'check')
-    const isResult = (entry: StoreEntry): boolean =>
-      entry.kind === 'commit' && entry.transitions[0]?.kind === 'result'
     return this.#call(async () => {
       if (
         writes.some(({ id }) => faults.take('crashBeforeCommit', id)) ||
@@ -108,6 +107,12 @@ export class FaultyStore implements SessionStore {
     this.#options.crash()
     return never()
   }
+}
+
+/** Whether a promise actor has come to its end; that its process is gone is none. */
+function isResult(entry: StoreEntry): boolean {
+  const [transition] = entry.kind === 'commit' ? entry.transitions : []
+  return transition?.kind === 'result' && !transition.audit.includes(`"name":"${CRASH_ERROR}"`)
 }
 
 function never(): Promise<never> {

@@ -192,7 +192,10 @@ describe('what migrate makes of a session', () => {
       states: { a: { on: { END: 'end' } }, end: { type: 'final', output: 7 } },
       output: ({ event }) => (event as unknown as { output: unknown }).output,
     })
-    const session = migrated(ended, ['END'], ended, ({ value }) => ({ value, context: { n: 2 } }))
+    const session = migrated(ended, ['END'], ended, ({ value, children }) => {
+      expect(children).toEqual({})
+      return { value, context: { n: 2 } }
+    })
     expect(session.state).toMatchObject({ status: 'done', value: 'end', context: { n: 2 }, output: 7 })
   })
 })

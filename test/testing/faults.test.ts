@@ -219,6 +219,24 @@ describe('loseReply', () => {
     expect(attempts).toEqual([1])
     await own.close()
   })
+
+  it('crashBeforeResult waits for a promise that has come to its end: that its process has gone is none', async () => {
+    const machine = setup({
+      actors: { endless: fromPromise(() => new Promise(() => undefined)) },
+    }).createMachine({
+      initial: 'busy',
+      states: { busy: { invoke: { src: 'endless', onError: 'failed' } }, failed: {} },
+    })
+    const one = defineSession({ name: 'one', version: 1, machine, actors: { endless: { onCrash: 'fail' } } })
+    const own = await createTestKit({ definitions: [one] })
+    const { id } = await own.createSession(one)
+    own.faults.crashBeforeResult(id)
+    own.faults.crash()
+    await own.advance(20_000)
+    expect(await own.getSession(id)).toMatchObject({ value: 'failed' })
+    expect(own.faults.pending).toHaveLength(1)
+    await expect(own.close()).rejects.toThrow('crashBeforeResult')
+  })
 })
 
 describe('duplicateEvent', () => {
