@@ -21,12 +21,13 @@ const MAX_AT_ONCE = 1000
 const BLIND_MS = 5000
 /** What failed by an error that lasts, such as a `migrate` that throws: that takes a deployment to change. */
 const WAIT_MS = 60_000
-/** It has to do with a definition that this process does not know; by then it knows what the others serve. */
+/** It has to do with a definition that this process does not know. */
 const UNKNOWN_MS = 10_000
-/** For so long it leaves the partition to one that serves the definition, with time for all that do not to do the same. */
-const LEAVE_MS = 15_000
-/** And to whoever may know it: longer than the lease by which it looks after the partition. */
-const YIELD_MS = 3 * ROUND_MS
+/**
+ * For so long it leaves the partition to others, who may know it: longer than two processes that do not can hold it by their leases,
+ * and not so long that it could not fire its own timers meanwhile.
+ */
+const YIELD_MS = 4 * ROUND_MS
 
 export interface ClockworkOptions {
   readonly store: Pick<SessionStore, 'look' | 'now'>
@@ -98,8 +99,8 @@ export class Clockwork {
   }
 
   /** Leaves a partition to others for a while: it has something for a definition that this process does not know. */
-  yield(partition: number, ms = YIELD_MS): void {
-    this.#yielded.set(partition, this.#options.clock.now() + ms)
+  yield(partition: number): void {
+    this.#yielded.set(partition, this.#options.clock.now() + YIELD_MS)
   }
 
   /** Why this waits for another try: it has `failed`, or has to do with a definition that is `unknown` here. `null`: it does not wait. */
@@ -146,10 +147,11 @@ export class Clockwork {
       await act()
       return true
     } catch (error) {
-      const { waitMs, yieldMs } = patienceWith(error)
-      if (yieldMs > 0) this.yield(partitionOf(due.id), yieldMs)
-      if (waitMs > 0)
-        this.#waiting.set(nameOf(due), { untilMs: clock.now() + waitMs, isUnknown: yieldMs > 0 })
+      const isUnknown = error instanceof TroupeError && error.code === 'unknown_machine_version'
+      const lasts = error instanceof TroupeError && !error.retryable
+      const waitMs = isUnknown ? UNKNOWN_MS : lasts ? WAIT_MS : 0
+      if (isUnknown) this.yield(partitionOf(due.id))
+      if (waitMs > 0) this.#waiting.set(nameOf(due), { untilMs: clock.now() + waitMs, isUnknown })
       const { id, kind } = due
       log.warn(
         { id, kind, reason: messageOf(error), againInMs: waitMs || ROUND_MS },
@@ -214,14 +216,6 @@ export class Clockwork {
     // One that is remembered is not to be hurried.
     return this.#timers.has(id) || this.#fire(id)
   }
-}
-
-/** How long what failed waits for another try (0: until the next look), and for how long its partition is left to others, in ms. */
-function patienceWith(error: unknown): { waitMs: number; yieldMs: number } {
-  if (!(error instanceof TroupeError)) return { waitMs: 0, yieldMs: 0 }
-  if (error.code === 'unknown_machine_version')
-    return { waitMs: UNKNOWN_MS, yieldMs: error.details['elsewhere'] === true ? LEAVE_MS : YIELD_MS }
-  return { waitMs: error.retryable ? 0 : WAIT_MS, yieldMs: 0 }
 }
 
 function nameOf(due: Due): string {
