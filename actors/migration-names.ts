@@ -19,68 +19,82 @@ export interface Unnamed {
   readonly index: number
   readonly stateId: string
   readonly src: string
+  /** Until it has come to its end; XState keeps it until its state is left. */
+  readonly isActive: boolean
 }
 
-/** Those that have not come to their end. */
+/** In the order in which their states invoke them. */
 export function unnamedAmong(actors: PersistedActors): Unnamed[] {
-  return Object.entries(actors).flatMap(([id, { src, snapshot }]) => {
-    const [, index, stateId = ''] = /^(\d+)\.(.+)$/s.exec(id) ?? []
-    return index === undefined || snapshot.status !== 'active'
-      ? []
-      : [{ id, index: Number(index), stateId, src: String(src) }]
-  })
+  return Object.entries(actors)
+    .flatMap(([id, { src, snapshot }]) => {
+      const [, index, stateId = ''] = /^(\d+)\.(.+)$/s.exec(id) ?? []
+      if (index === undefined) return []
+      return [{ id, index: Number(index), stateId, src: String(src), isActive: snapshot.status === 'active' }]
+    })
+    .sort((a, b) => a.index - b.index)
 }
 
-/** What is given inline has a name by its place too. */
-export function isSameLogic(src: string, other: string): boolean {
-  const isInline = (name: string): boolean => name.startsWith('xstate.invoke.')
-  return src === other || (isInline(src) && isInline(other))
+/** The name of an actor's logic without its place, which is in the name of what is given inline. */
+export function logicName(src: string): string {
+  return src.startsWith('xstate.invoke.') ? 'inline' : src
 }
 
 export class NewNames {
-  /** By the path of an actor as it was: its name now, and that of its logic. */
-  readonly #actors = new Map<string, { readonly id: string; readonly src: string }>()
+  /** By the path of an actor as it was: its name now, and that of its logic; `null` for one that goes on nowhere. */
+  readonly #actors = new Map<string, { readonly id: string; readonly src: string } | null>()
+  /** Paths that are another actor's now; above their ends they are as they were. */
+  readonly #taken = new Set<string>()
   /** By the path of an actor as it was, and the name of its timer. */
   readonly #timers = new Map<string, string>()
+  /** Paths of states whose actors may be started anew. */
+  readonly #starts: readonly string[]
 
   /**
    * @param before the session as it was
    * @param given what `migrate` has made of it
+   * @throws Error if it cannot be told which actor goes on under which name
    */
   constructor(
     machine: AnyStateMachine,
     before: PersistedState,
     given: PersistedState,
     timers: readonly Timer[],
+    starts: readonly string[],
   ) {
+    this.#starts = starts
     this.#find(machine, before, given, [], timers)
   }
 
-  /** An actor's path as it is now. */
-  path(before: ActorPath): ActorPath {
-    return before.map((id, depth) => this.#actors.get(keyOf(before.slice(0, depth + 1)))?.id ?? id)
+  /** An actor's path as it is now; `null` if it goes on nowhere, so that what was meant for it reaches no other. */
+  path(before: ActorPath): ActorPath | null {
+    const now: string[] = []
+    for (const [depth, id] of before.entries()) {
+      const key = keyOf(before.slice(0, depth + 1))
+      const name = this.#actors.get(key)
+      if (name === null || (name === undefined && this.#taken.has(key))) return null
+      now.push(name?.id ?? id)
+    }
+    return now
   }
 
   actors(before: PersistedActors, parent: ActorPath = []): PersistedActors {
-    const entries = Object.entries(before).map(([id, actor]): [string, PersistedActor, boolean] => {
+    const entries = Object.entries(before).flatMap(([id, actor]): [string, PersistedActor][] => {
       const path = [...parent, id]
+      const now = this.path(path)?.at(-1)
+      if (now === undefined) return []
       const { children } = actor.snapshot
       const snapshot =
         children === undefined ? actor.snapshot : { ...actor.snapshot, children: this.actors(children, path) }
-      const now = this.#actors.get(keyOf(path))
-      return now === undefined
-        ? [id, { ...actor, snapshot }, false]
-        : [now.id, { ...actor, src: now.src, snapshot }, true]
+      return [[now, { ...actor, src: this.#actors.get(keyOf(path))?.src ?? actor.src, snapshot }]]
     })
-    // Whoever has a name now takes the place of one that had it.
-    entries.sort(([, , a], [, , b]) => Number(a) - Number(b))
-    return Object.fromEntries(entries.map(([id, actor]) => [id, actor]))
+    return Object.fromEntries(entries)
   }
 
   timers(before: readonly Timer[]): Timer[] {
-    return before.map((timer) => {
+    return before.flatMap((timer) => {
       const source = this.path(timer.source)
       const target = this.path(timer.target)
+      if (source === null || target === null) return []
       const id = timer.id === null ? undefined : this.#timers.get(keyOf([...timer.source, timer.id]))
       return id === undefined
         ? { ...timer, source, target }
@@ -89,7 +103,10 @@ export class NewNames {
   }
 
   runs(before: readonly Run[]): Run[] {
-    return before.map((run) => ({ ...run, path: this.path(run.path) }))
+    return before.flatMap((run) => {
+      const path = this.path(run.path)
+      return path === null ? [] : { ...run, path }
+    })
   }
 
   #find(
@@ -102,38 +119,71 @@ export class NewNames {
     if (given.status !== 'active' || problemOfStateValue(machine.root, given.value, '') !== null) return
     const states = resolved(machine, given)._nodes
     const isOf = owning(before)
-    this.#nameActors(states, given.children ?? {}, path, isOf)
+    const was = unnamedAmong(before.children ?? {})
+    for (const state of states)
+      this.#nameActors(
+        state,
+        was.filter(({ stateId }) => isOf(stateId, state)),
+        (id) => before.children?.[id] !== undefined,
+        given.children ?? {},
+        path,
+      )
     this.#nameTimers(states, path, timers, isOf)
     for (const [id, child] of Object.entries(given.children ?? {})) {
       const own = [...path, id]
+      if (this.path(own) === null) continue
       const logic = logicOf(machine, this.#actors.get(keyOf(own))?.src ?? child.src)
-      const was = before.children?.[id]?.snapshot
-      if (isMachine(logic) && was !== undefined) this.#find(logic, was, child.snapshot, own, timers)
+      const snapshot = before.children?.[id]?.snapshot
+      if (isMachine(logic) && snapshot !== undefined) this.#find(logic, snapshot, child.snapshot, own, timers)
     }
   }
 
+  /**
+   * Those of the same logic go on in the order in which their state invoked them.
+   * @param was what the state had invoked without an id
+   * @param had whether there was an actor of this id
+   * @param given the actors that `migrate` lets go on
+   */
   #nameActors(
-    states: readonly State[],
-    actors: PersistedActors,
+    state: State,
+    was: readonly Unnamed[],
+    had: (id: string) => boolean,
+    given: PersistedActors,
     path: ActorPath,
-    isOf: (stateId: string, state: State) => boolean,
   ): void {
-    const wanted = states.flatMap((state) =>
-      state.invoke.flatMap(({ id, src }, index) =>
-        id === `${index}.${state.id}` ? [{ id, src, index, state }] : [],
-      ),
-    )
-    const named = new Set<string>()
-    for (const { id, src } of wanted) if (actors[id] !== undefined && actors[id].src === src) named.add(id)
-    for (const { id, src, index, state } of wanted.filter((each) => !named.has(each.id))) {
-      const candidates = unnamedAmong(actors).filter(
-        (each) => !named.has(each.id) && isSameLogic(each.src, src) && isOf(each.stateId, state),
+    const isUnnamed = ({ id }: { readonly id: string }, index: number): boolean =>
+      id === `${index}.${state.id}`
+    const unnamed = state.invoke.filter(isUnnamed)
+    // Who had no name may have got one.
+    const all = state.invoke.filter((each, index) => isUnnamed(each, index) || !had(each.id))
+    for (const logic of new Set(all.map(({ src }) => logicName(src)))) {
+      const isOfLogic = ({ src }: { readonly src: string }): boolean => logicName(src) === logic
+      const ofLogic = was.filter(isOfLogic)
+      const left = ofLogic.filter(({ id }) => given[id] !== undefined)
+      const pairs = [unnamed, all].flatMap((now) =>
+        [ofLogic, left].map((before) => [before, now.filter(isOfLogic)] as const),
       )
-      const actor = candidates.find((each) => each.index === index) ?? candidates[0]
-      if (actor === undefined) continue
-      named.add(actor.id)
-      this.#actors.set(keyOf([...path, actor.id]), { id, src })
+      const [those, wanted = []] = pairs.find(([before, now]) => before.length === now.length) ?? []
+      if (those !== undefined) {
+        for (const [place, { id, src }] of those.entries()) {
+          const now = wanted[place]
+          if (now !== undefined && (now.id !== id || now.src !== src)) this.#rename([...path, id], now)
+        }
+      } else if (path.length === 0 && this.#starts.includes(state.path.join('.'))) {
+        for (const { id } of left) this.#actors.set(keyOf([...path, id]), null)
+      } else if (left.some(({ isActive }) => isActive)) {
+        throw new Error(
+          `migrate: it cannot be told which of the actors "${left.map(({ id }) => id).join('", "')}" is which of those that state ` +
+            `"${state.path.join('.')}" invokes now, since none of them has an id of its own: give those an id that are new, ` +
+            'name the state in starts to start all anew, or return children without those to be ended',
+        )
+      }
     }
+  }
+
+  #rename(path: ActorPath, now: { readonly id: string; readonly src: string }): void {
+    this.#actors.set(keyOf(path), now)
+    this.#taken.add(keyOf([...path.slice(0, -1), now.id]))
   }
 
   #nameTimers(

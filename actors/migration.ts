@@ -17,7 +17,7 @@ import type { SessionDefinition } from './define-session.ts'
 import type { Run, Timer } from './plan.ts'
 import { fitting, invocationsOf, isMachine } from './migration-fit.ts'
 import type { PersistedActors, PersistedState, State } from './migration-fit.ts'
-import { AFTER, isSameLogic, NewNames, unnamedAmong } from './migration-names.ts'
+import { AFTER, logicName, NewNames, unnamedAmong } from './migration-names.ts'
 import type { Unnamed } from './migration-names.ts'
 import { checkResult, storedActors, withReplaced } from './migration-result.ts'
 import { rebuildMachine } from './rebuild-machine.ts'
@@ -71,7 +71,7 @@ export class Migration {
   readonly #fitting = new Set<string>()
   /** Names of the actors that go on, and of the states that they are in. */
   readonly #goingOn = new Set<string>()
-  /** Those of its actors that a state invoked without an id, by the path of their parent. */
+  /** Those of them that a state invoked without an id, by the path of their parent. */
   readonly #unnamed = new Map<string, readonly Unnamed[]>()
   /** An actor of which it cannot be told whether it is to be started anew. */
   #lost: string | null = null
@@ -113,15 +113,15 @@ export class Migration {
     }
     const problem = problemOfStateValue(machine.root, given.value, 'value')
     if (problem !== null) throw new Error(problem)
-    const names = new NewNames(machine, stored, given, timers)
+    const { starts = [] } = migrated
+    for (const path of starts)
+      if (!hasState(machine.root as State, path))
+        throw new Error(`migrate: starts names ${JSON.stringify(path)}, and the machine has no such state`)
+    const names = new NewNames(machine, stored, given, timers, starts)
     const now = { ...given, children: names.actors(given.children) }
     const nowTimers = names.timers(timers)
     this.#note({ ...stored, children: names.actors(actors) }, now.children, nowTimers)
-    for (const path of migrated.starts ?? []) {
-      if (!hasState(machine.root as State, path))
-        throw new Error(`migrate: starts names ${JSON.stringify(path)}, and the machine has no such state`)
-      this.#had.delete(stateName([], path))
-    }
+    for (const path of starts) this.#had.delete(stateName([], path))
     const fit = fitting(machine, now)
     const restored = this.#tree.restore(fit)
     noteStates(fit, [], this.#goingOn)
@@ -142,7 +142,10 @@ export class Migration {
     noteStates(before, [], this.#had)
     for (const { source, id } of timers) if (id !== null) this.#had.add(timerName(source, id))
     const visit = (children: PersistedActors, path: readonly string[]): void => {
-      this.#unnamed.set(path.join('\n'), unnamedAmong(children))
+      this.#unnamed.set(
+        path.join('\n'),
+        unnamedAmong(children).filter(({ isActive }) => isActive),
+      )
       for (const [id, { snapshot }] of Object.entries(children)) visit(snapshot.children ?? {}, [...path, id])
     }
     visit(actors, [])
@@ -170,7 +173,7 @@ export class Migration {
     const { machine } = parent.getSnapshot() as { machine: AnyStateMachine }
     const ids = invocationsOf(machine.root as State).map((each) => each.id)
     const unnamed = this.#unnamed.get(path.join('\n')) ?? []
-    const lost = unnamed.find((each) => isSameLogic(each.src, src) && !ids.includes(each.id))
+    const lost = unnamed.find((each) => logicName(each.src) === logicName(src) && !ids.includes(each.id))
     if (lost !== undefined)
       this.#lost ??=
         `migrate: it cannot be told whether actor "${lost.id}" is what state "${state.path.join('.')}" invokes, ` +

@@ -1,5 +1,5 @@
 /** Actors and timers with names that XState makes, where those names are others under the next version. */
-import { setup } from 'xstate'
+import { assign, fromPromise, setup } from 'xstate'
 import { describe, expect, it } from 'vitest'
 import { faultOf } from './fault-of.ts'
 import { asItIs, children, migrated, order, pay, types, version } from './migrated.ts'
@@ -76,5 +76,112 @@ describe('actors that states invoke without an id', () => {
     expect(runsOf(anew)).toMatchObject([{ path: ['0.second'] }])
     const ended = migrated(one, [], two, (stored) => ({ ...asItIs(stored), children: {} }))
     expect(runsOf(ended)).toEqual([])
+  })
+
+  describe('in a list that has changed', () => {
+    const log = fromPromise<string, { cents: number }>(({ input }) => Promise.resolve(`noted ${input.cents}`))
+    const invoking = (...srcs: readonly [src: string, cents: number][]) =>
+      order(
+        { pay, log },
+        {
+          busy: {
+            invoke: srcs.map(([src, cents]) => ({
+              src,
+              input: { cents },
+              onDone: { actions: assign({ [`${src}${cents}`]: ({ event }) => event.output as unknown }) },
+            })),
+          },
+        },
+      )
+    const inputs = (session: VirtualSession) =>
+      session.kernel.promisesOf(session.kernel.restore(session.record)).map(({ src, input }) => [src, input])
+    const settleAll = (session: VirtualSession) => {
+      for (const { key } of runsOf(session)) session.settle({ output: `of ${key}` }, key)
+      return session.state.context
+    }
+    const [one, two, three] = [1, 2, 3].map((cents): [string, number] => ['pay', cents])
+    if (one === undefined || two === undefined || three === undefined) throw new Error('three')
+
+    it('MG1 none gets the promise or the timers of another that had its place', () => {
+      const session = migrated(invoking(['log', 0], one), [], invoking(one))
+      expect(runsOf(session)).toMatchObject([{ key: 2, path: ['0.order.busy'] }])
+      expect(settleAll(session)).toEqual({ pay1: 'of 2' })
+
+      const child = (ms: number) =>
+        setup({ types }).createMachine({
+          context: {},
+          initial: 'on',
+          states: { on: { after: { [ms]: 'off' } }, off: {} },
+        })
+      const two = (...srcs: string[]) =>
+        order({ a: child(10), b: child(20) }, { busy: { invoke: srcs.map((src) => ({ src })) } })
+      const timed = migrated(two('a', 'b'), [], two('b'))
+      timed.advance(10)
+      expect(children(timed)['0.order.busy']?.snapshot.value).toBe('on')
+      timed.advance(10)
+      expect(children(timed)['0.order.busy']?.snapshot.value).toBe('off')
+    })
+
+    it('MG1 nor where migrate has left that other out', () => {
+      const session = migrated(
+        invoking(['log', 0], one),
+        [],
+        invoking(one),
+        ({ children: { '0.order.busy': _, ...rest }, ...stored }) => ({
+          ...asItIs({ ...stored, children: rest }),
+          children: rest,
+        }),
+      )
+      expect(settleAll(session)).toEqual({ pay1: 'of 2' })
+    })
+
+    it('MG1 several of the same logic go on in their order, also where one has ended', () => {
+      const later = invoking(['log', 0], one, two)
+      const session = migrated(invoking(one, two), [], later)
+      expect(inputs(session)).toEqual([
+        ['pay', { cents: 1 }],
+        ['pay', { cents: 2 }],
+      ])
+      expect(settleAll(session)).toEqual({ pay1: 'of 1', pay2: 'of 2' })
+
+      const ended = new VirtualSession(version(1, invoking(one, two)))
+      ended.settle({ output: 'done' }, 1)
+      ended.migrateTo(version(2, later, asItIs))
+      expect(settleAll(ended)).toEqual({ pay1: 'done', pay2: 'of 2' })
+    })
+
+    it('MG1 they go on where they have got an id', () => {
+      const named = (state: object) => ({ ...state, id: 'given' })
+      const paying = (invoke: object[]) => order({ pay }, { busy: { invoke } })
+      const input = { cents: 5 }
+      const session = migrated(paying([{ src: 'pay', input }]), [], paying([named({ src: 'pay', input })]))
+      expect(runsOf(session)).toMatchObject([{ key: 1, path: ['given'] }])
+      const more = migrated(
+        paying([{ src: 'pay', input }]),
+        [],
+        paying([named({ src: 'pay', input }), { src: 'pay', input }]),
+      )
+      expect(runsOf(more)).toMatchObject([{ key: 1, path: ['1.order.busy'] }])
+    })
+
+    it('must be told of where there are more of them or fewer', () => {
+      const message =
+        'it cannot be told which of the actors "0.order.busy", "1.order.busy" is which of those that state "busy" invokes'
+      expect(faultOf(() => migrated(invoking(one, two), [], invoking(two))).message).toContain(message)
+      expect(faultOf(() => migrated(invoking(one, two), [], invoking(three, one, two))).message).toContain(
+        message,
+      )
+      const chosen = migrated(invoking(one, two), [], invoking(two), ({ children: all, value, context }) => ({
+        value,
+        context,
+        children: Object.fromEntries(Object.entries(all).filter(([id]) => id === '1.order.busy')),
+      }))
+      expect(settleAll(chosen)).toEqual({ pay2: 'of 2' })
+      const anew = migrated(invoking(one, two), [], invoking(three, one, two), (stored) => ({
+        ...asItIs(stored),
+        starts: ['busy'],
+      }))
+      expect(settleAll(anew)).toEqual({ pay3: 'of 3', pay1: 'of 4', pay2: 'of 5' })
+    })
   })
 })

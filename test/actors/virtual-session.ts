@@ -38,9 +38,9 @@ export class VirtualSession {
   }
 
   /** The only promise that runs comes to this. */
-  settle(result: Result): void {
+  settle(result: Result, key?: number): void {
     const live = this.kernel.restore(this.#record)
-    const settled = this.kernel.settle(live, live.runs[0]?.key ?? -1, result)
+    const settled = this.kernel.settle(live, key ?? live.runs[0]?.key ?? -1, result)
     if (settled === null) throw new Error('no promise runs')
     this.#commit(settled.plan, this.#record.timers)
   }
