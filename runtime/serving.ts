@@ -80,7 +80,7 @@ export class Serving {
     const hear = this.#feed.onMessage
     this.#feed.onMessage = (message) => {
       if (message.kind === 'updated') this.host.observe(message.record)
-      else if (message.kind === 'ended') this.host.ended(message.id)
+      else if (message.kind === 'ended') this.host.ended(message.id, message.position)
       hear(message)
     }
   }

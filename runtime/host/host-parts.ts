@@ -1,6 +1,6 @@
 import type { Clock, Logger, SessionStore, UpdateSink } from '../../actors/ports.ts'
 import type { Live } from '../../actors/plan.ts'
-import type { SessionId, SessionRecord } from '../../actors/session.ts'
+import type { Position, SessionId, SessionRecord } from '../../actors/session.ts'
 import type { Committer } from './committer.ts'
 import type { Versions } from './versions.ts'
 import type { WarmSessions } from './warm-sessions.ts'
@@ -33,8 +33,8 @@ export interface HostParts {
    * @param isNewest nobody can have committed since
    */
   onRuns(record: SessionRecord, live: Live | null, before: string, isNewest: boolean): void
-  /** The session is no more: nothing of it is to be run here. */
-  onEnded(id: SessionId): void
+  /** The session has ended at this position: nothing of it is to be run here. */
+  onEnded(id: SessionId, at: Position): void
   /** A commit of this process has sent events to other sessions. */
   onMail(from: SessionId): void
   /** Something of this session was written to its outbox. */

@@ -10,7 +10,8 @@ import type { Run } from '../../actors/plan.ts'
 import type { Clock, Logger, SessionStore } from '../../actors/ports.ts'
 import { runPromise } from '../../actors/promise-run.ts'
 import { ownersIn } from '../../actors/runs.ts'
-import type { SessionId } from '../../actors/session.ts'
+import { comparePositions } from '../../actors/session.ts'
+import type { Position, SessionId } from '../../actors/session.ts'
 import { LEASE_MS } from '../../persistence/store-times.ts'
 import type { PromiseActor } from '../../actors/stepper.ts'
 
@@ -33,8 +34,15 @@ export interface InvocationsOptions {
   readonly settle: (id: SessionId, run: Run, result: Result) => Promise<void>
 }
 
+interface Running {
+  readonly effectKey: string
+  /** The commit that made it. */
+  readonly begunAt: Position
+  abort(): void
+}
+
 interface Session {
-  readonly runs: Map<number, { readonly effectKey: string; abort(): void }>
+  readonly runs: Map<number, Running>
   renewedAt: number
 }
 
@@ -60,10 +68,11 @@ export class Invocations {
     return this.#sessions.get(id)?.runs.has(key) ?? false
   }
 
-  /** A commit of this process has made these. */
+  /** A commit of this process has made these. @param at its position */
   begin(
     id: SessionId,
     promises: readonly PromiseToRun[],
+    at: Position,
     policies: Readonly<Record<string, ActorPolicy>> = {},
   ): void {
     if (this.#isStopped || promises.length === 0) return
@@ -73,16 +82,18 @@ export class Invocations {
     for (const promise of promises) {
       // Keys begin anew in each life of an id.
       session.runs.get(promise.key)?.abort()
-      session.runs.set(promise.key, this.#run(id, promise, policies[promise.src] ?? {}))
+      const abort = this.#run(id, promise, policies[promise.src] ?? {})
+      const { epoch, version } = at
+      session.runs.set(promise.key, { effectKey: promise.effectKey, begunAt: { epoch, version }, abort })
     }
   }
 
-  /** Aborts those of the session that are not among `keys`. */
-  keep(id: SessionId, keys: ReadonlySet<number>): void {
+  /** Aborts those of the session that are not among `keys`. @param at which position that is known of; what is newer goes on */
+  keep(id: SessionId, keys: ReadonlySet<number>, at?: Position): void {
     const session = this.#sessions.get(id)
     if (session === undefined) return
     for (const [key, run] of session.runs) {
-      if (keys.has(key)) continue
+      if (keys.has(key) || (at !== undefined && comparePositions(run.begunAt, at) > 0)) continue
       session.runs.delete(key)
       run.abort()
     }
@@ -102,11 +113,8 @@ export class Invocations {
     })
   }
 
-  #run(
-    id: SessionId,
-    promise: PromiseToRun,
-    policy: ActorPolicy,
-  ): { readonly effectKey: string; abort(): void } {
+  /** @returns aborts it */
+  #run(id: SessionId, promise: PromiseToRun, policy: ActorPolicy): () => void {
     const { clock } = this.#options
     const { attempts = 1, backoffMs = FIRST_BACKOFF_MS, timeoutMs } = policy
     let abort: () => void = () => undefined
@@ -137,12 +145,9 @@ export class Invocations {
       })
     }
     attempt(1)
-    return {
-      effectKey: promise.effectKey,
-      abort: () => {
-        waiting?.cancel()
-        abort()
-      },
+    return () => {
+      waiting?.cancel()
+      abort()
     }
   }
 
@@ -205,12 +210,11 @@ export class Invocations {
   async #keepWhatRemains(id: SessionId): Promise<void> {
     const { store } = this.#options
     if ((this.#sessions.get(id)?.runs.size ?? 0) < 2) return
-    const asked = new Set(this.#sessions.get(id)?.runs.keys())
-    const owners = ownersIn((await store.read(id))?.runs ?? '-')
-    const remaining = new Set(owners.filter(({ node }) => node === store.node).map(({ key }) => key))
-    // What began meanwhile is not in what was read.
-    const begun = [...(this.#sessions.get(id)?.runs.keys() ?? [])].filter((key) => !asked.has(key))
-    this.keep(id, new Set([...remaining, ...begun]))
+    const record = await store.read(id)
+    // One that is gone has no lease at the next renewal.
+    if (record === null) return
+    const remaining = ownersIn(record.runs).flatMap(({ key, node }) => (node === store.node ? [key] : []))
+    this.keep(id, new Set(remaining), record)
   }
 
   #byPartition(): Map<number, SessionId[]> {

@@ -103,7 +103,7 @@ function tellEnd(
   origins: ReadonlySet<object>,
 ): void {
   parts.sink.publish({ kind: 'ended', id, position: { epoch, version }, reason }, origins)
-  parts.onEnded(id)
+  parts.onEnded(id, { epoch, version })
 }
 
 function creationEntry(parts: HostParts, id: SessionId, item: CreateItem, plan: Plan): CommitEntry {

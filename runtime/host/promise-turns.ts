@@ -138,7 +138,7 @@ export function takeoverStep(
     const event = { type: TAKEOVER, from: node }
     if (failing === undefined) return { kind: 'takeover', plan: kernel.retake(live, keys, 1), event }
     known.live = live
-    const error = { name: CRASH_ERROR, message: 'the process that ran it has ended' }
+    const error = { name: CRASH_ERROR, message: 'the process that ran it has ended, or lost its lease' }
     return settledStep(parts, known, failing, { error })
   }
 }

@@ -12,13 +12,11 @@ import type {
 } from '../../actors/ports.ts'
 import type { Principal, UpdateRequest, UpdateResult, UpdateSink } from '../../actors/ports.ts'
 import { partitionOf } from '../../actors/partitions.ts'
-import type { Live, Run } from '../../actors/plan.ts'
 import type { Registry } from '../../actors/registry.ts'
 import { isLifetime } from '../../actors/define-session.ts'
 import { hasUnstorableCharacter } from '../../actors/storable.ts'
-import { ownersIn } from '../../actors/runs.ts'
 import { parseSessionId } from '../../actors/session.ts'
-import type { PublicState, SessionId, SessionRecord } from '../../actors/session.ts'
+import type { Position, PublicState, SessionId, SessionRecord } from '../../actors/session.ts'
 import { checkUntil } from '../../actors/until.ts'
 import type { Until } from '../../actors/until.ts'
 import { sleep } from '../clock.ts'
@@ -30,11 +28,11 @@ import { Mailbox } from './mailbox.ts'
 import { failureError } from './outcome-errors.ts'
 import type { Item } from './requests.ts'
 import { takeInternalTurn } from './internal-turn.ts'
-import { Invocations } from './invocations.ts'
+import type { ComputeStep } from './internal-turn.ts'
 import { mailTurn } from './mail-turn.ts'
 import type { MailOrder, MailOutcome } from './mail-turn.ts'
 import { Postman } from './postman.ts'
-import { restartStep, resultStep, takeoverStep } from './promise-turns.ts'
+import { PromiseActors } from './promise-actors.ts'
 import { timerStep } from './timer-turn.ts'
 import { takeUpdateTurn } from './update-turn.ts'
 import { Versions } from './versions.ts'
@@ -44,7 +42,6 @@ import { WarmSessions } from './warm-sessions.ts'
 const MAX_TURN = 64
 const MAX_WAITING = 1000
 const DRAIN_POLL_MS = 10
-const RETAKE_MS = 1000
 
 export interface SessionHostOptions extends HostLimits {
   readonly store: SessionStore
@@ -67,7 +64,7 @@ export class SessionHost implements SessionService {
   readonly #registry: Registry
   readonly #sessionTtlMs: number | null
   readonly #mailboxes = new Map<SessionId, Mailbox<Item>>()
-  readonly #invocations: Invocations
+  readonly #promises: PromiseActors
   readonly #postman: Postman
   #numbers = 0
   #isDraining = false
@@ -84,23 +81,15 @@ export class SessionHost implements SessionService {
       log,
       onCommitted,
       onTimers,
-      onRuns: (record, live, before, isNewest) => this.#syncRuns(record, live, before, isNewest),
-      onEnded: (id) => this.ended(id),
+      onRuns: (record, live, before, isNewest) => this.#promises.sync(record, live, before, isNewest),
+      onEnded: (id, at) => this.ended(id, at),
       onMail: (from) => this.#postman.notify(partitionOf(from)),
       committer: new Committer(store, clock, log),
       warm: new WarmSessions(options.warmSessions),
       limits: { maxSessionBytes: options.maxSessionBytes, maxEventBytes: options.maxEventBytes },
       nextNumber: () => ++this.#numbers,
     }
-    this.#invocations = new Invocations({
-      store,
-      clock,
-      log,
-      settle: async (id, run, result) => {
-        await this.#wait<boolean>(id, { kind: 'internal', compute: resultStep(this.#parts, run, result) })
-      },
-    })
-    this.#invocations.start()
+    this.#promises = new PromiseActors(this.#parts, (id, compute) => this.#takeInternal(id, compute))
     this.#postman = new Postman({
       store,
       clock,
@@ -202,14 +191,13 @@ export class SessionHost implements SessionService {
   /** Another process has committed. */
   observe(record: SessionRecord): void {
     this.#parts.warm.observe(record)
-    if (this.#invocations.has(record.id))
-      this.#invocations.keep(record.id, new Set(ownersIn(record.runs).map(({ key }) => key)))
+    this.#promises.observe(record)
   }
 
   /** Lets the timers of a session fire that are due. @throws TroupeError `unavailable`, `contention`, … */
   async fire(id: SessionId, downtime: Downtime | null = null): Promise<void> {
     if (this.#isDraining) return
-    await this.#wait<boolean>(id, { kind: 'internal', compute: timerStep(this.#parts, downtime) })
+    await this.#takeInternal(id, timerStep(this.#parts, downtime))
   }
 
   /** Delivers what sessions of a partition have sent and another process has left behind. */
@@ -219,9 +207,7 @@ export class SessionHost implements SessionService {
 
   /** Takes over the promise actors of a session that `node` ran and runs no more. @throws TroupeError */
   async takeOver(id: SessionId, node: string): Promise<void> {
-    if (this.#isDraining) return
-    const isRunning = (key: number): boolean => this.#invocations.isRunning(id, key)
-    await this.#wait<boolean>(id, { kind: 'internal', compute: takeoverStep(this.#parts, node, isRunning) })
+    if (!this.#isDraining) await this.#promises.takeOver(id, node)
   }
 
   /** Ends a session whose time is over; nothing happens if it is not. @throws StoreFailure */
@@ -233,64 +219,31 @@ export class SessionHost implements SessionService {
   async drain(deadlineMs: number): Promise<number> {
     this.#isDraining = true
     this.#postman.stop()
+    this.#promises.stop()
     const { clock } = this.#parts
     const deadline = clock.now() + deadlineMs
     const isBusy = (): boolean => this.#mailboxes.size > 0 || !this.#postman.isIdle
     while (isBusy() && clock.now() < deadline) await sleep(clock, DRAIN_POLL_MS)
-    await this.#invocations.handOver()
+    await this.#promises.handOver()
     await this.#parts.versions.stop()
     return this.#mailboxes.size
   }
 
-  /** The session has ended, here or elsewhere: its promise actors are aborted. */
-  ended(id: SessionId): void {
-    this.#invocations.keep(id, new Set())
-  }
-
-  /**
-   * Aborts promise actors that a commit of this process has ended, and starts those that it made. Others that the record names are
-   * running, or were given up with their lease: then it takes a takeover.
-   */
-  #syncRuns(record: SessionRecord, live: Live | null, before: string, isNewest: boolean): void {
-    const { id, runs } = record
-    if (runs === '-' && !this.#invocations.has(id)) return
-    const { versions, store } = this.#parts
-    const keysIn = (word: string): number[] =>
-      ownersIn(word).flatMap(({ key, node }) => (node === store.node ? [key] : []))
-    const keys = keysIn(runs)
-    this.#invocations.keep(id, new Set(keys))
-    const known = keysIn(before)
-    const made = keys.filter((key) => !known.includes(key))
-    if (made.length === 0) return
-    const kernel = versions.kernelOf(record)
-    const promises = kernel.promisesOf(live ?? kernel.restore(record)).filter(({ key }) => made.includes(key))
-    if (isNewest) this.#invocations.begin(id, promises, kernel.definition.actors)
-    else void this.#startLate(id, promises)
-  }
-
-  /**
-   * The reply of a commit was lost, and the session may have gone on since: what the commit made is started by another one, which
-   * tells whether it is still wanted.
-   */
-  async #startLate(id: SessionId, runs: readonly Run[]): Promise<void> {
-    const { clock, log } = this.#parts
-    const compute = restartStep(this.#parts, runs, (key) => this.#invocations.isRunning(id, key))
-    while (!this.#isDraining) {
-      try {
-        await this.#wait<boolean>(id, { kind: 'internal', compute })
-        return
-      } catch (error) {
-        log.warn({ id, reason: messageOf(error) }, 'promise actors could not be started yet')
-        await sleep(clock, RETAKE_MS)
-      }
-    }
+  /** The session has ended at this position, here or elsewhere: its promise actors are aborted. */
+  ended(id: SessionId, at: Position): void {
+    this.#promises.ended(id, at)
   }
 
   async #take(id: SessionId, order: MailOrder): Promise<MailOutcome> {
     const turn = mailTurn(this.#parts, order)
-    const isThere = await this.#wait<boolean>(id, { kind: 'internal', compute: turn.compute })
+    const isThere = await this.#takeInternal(id, turn.compute)
     if (isThere) return turn.outcome()
     return { delivery: { reason: 'not_found', message: `there is no session "${id}"` }, had: {} }
+  }
+
+  /** @returns whether there is such a session */
+  #takeInternal(id: SessionId, compute: ComputeStep): Promise<boolean> {
+    return this.#wait<boolean>(id, { kind: 'internal', compute })
   }
 
   #admit(): void {

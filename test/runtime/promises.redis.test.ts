@@ -70,6 +70,14 @@ function payment(on: string, policy: ActorPolicy = {}) {
   return defineSession({ name: 'payment', version: 1, machine, actors: { charge: policy } })
 }
 
+const waiting = (on: string) =>
+  fromPromise<unknown>(
+    ({ self, signal }) =>
+      new Promise((resolve, reject) => {
+        calls.push({ on, input: { amount: 0 }, execution: executionOf(self), signal, resolve, reject })
+      }),
+  )
+
 let cluster: TestCluster
 const running: TimedProcess[] = []
 
@@ -187,7 +195,9 @@ describe('a promise actor', () => {
     p.stop()
     await endLease(id, p.node)
     await until(async () => ((await stateOf(q, id)) as { value: string }).value === 'failed', 10_000)
-    expect(await stateOf(q, id)).toMatchObject({ error: 'the process that ran it has ended' })
+    expect(await stateOf(q, id)).toMatchObject({
+      error: 'the process that ran it has ended, or lost its lease',
+    })
     expect(calls).toHaveLength(1)
   })
 
@@ -204,39 +214,72 @@ describe('a promise actor', () => {
     await until(async () => ((await stateOf(q, id)) as { value: string }).value === 'paid')
   })
 
-  it('TM4 given up with its lease is not started by the next commit: whoever takes it over knows the policy', async () => {
-    const p = await cluster.process({
-      definitions: [payment('p')],
-      clock: hurried,
-      wrap: (store) =>
-        overriding(store, {
-          renew: () => Promise.reject(new StoreFailure('not-applied', 'Redis is not connected')),
-        }),
+  describe('TM4 given up with its lease', () => {
+    const unable = (): Promise<never> =>
+      Promise.reject(new StoreFailure('not-applied', 'Redis is not connected'))
+
+    it('is not started in its place by the next commit, but taken over, as its policy says', async () => {
+      const p = await cluster.process({
+        definitions: [payment('p', { onCrash: 'fail' })],
+        clock: hurried,
+        wrap: (store) => overriding(store, { renew: unable }),
+      })
+      const { record } = await p.host.create({ machine: 'payment', input: { amount: 5 } }, NOBODY)
+      const first = await call(0)
+      await until(() => first.signal.aborted)
+      await p.host.update({ id: record.id, event: { type: 'MORE' } }, NOBODY)
+      const state = async () => JSON.parse((await p.host.get(record.id))?.state ?? '') as { value: string }
+      await until(async () => (await state()).value === 'failed')
+      expect(calls).toHaveLength(1)
     })
-    const { record } = await p.host.create({ machine: 'payment', input: { amount: 5 } }, NOBODY)
-    const first = await call(0)
-    await until(() => first.signal.aborted)
-    await p.host.update({ id: record.id, event: { type: 'MORE' } }, NOBODY)
-    await sleepMs(100)
-    expect(calls).toHaveLength(1)
+
+    it('is taken over also while the lease is renewed for another of its session', async () => {
+      const machine = setup({ actors: { run: waiting('any') } }).createMachine({
+        type: 'parallel',
+        states: {
+          a: { invoke: { id: 'a', src: 'run' } },
+          b: {
+            initial: 'idle',
+            states: { idle: { on: { ENTER: 'busy' } }, busy: { invoke: { id: 'b', src: 'run' } } },
+          },
+        },
+      })
+      let isCut = true
+      const p = await cluster.process({
+        definitions: [defineSession({ name: 'two', version: 1, machine })],
+        clock: hurried,
+        wrap: (store) => overriding(store, { renew: (...of) => (isCut ? unable() : store.renew(...of)) }),
+      })
+      const { record } = await p.host.create({ machine: 'two' }, NOBODY)
+      const first = await call(0)
+      await until(() => first.signal.aborted)
+      isCut = false
+      await p.host.update({ id: record.id, event: { type: 'ENTER' } }, NOBODY)
+      await call(2)
+      const again = calls.slice(1).find(({ execution }) => execution.attempt === 2)
+      expect(again?.execution.effectKey).toBe(first.execution.effectKey)
+      expect(calls.slice(1).map(({ signal }) => signal.aborted)).toEqual([false, false])
+    })
+  })
+
+  it('TM4 goes on when older news of its session comes in late', async () => {
+    const p = await timed('p')
+    const id = await start(p)
+    const older = await p.host.get(id)
+    if (older === null) throw new Error('it is there')
+    await p.host.update({ id, event: { type: 'AGAIN' } }, NOBODY)
+    const second = await call(1)
+    p.host.observe(older)
+    expect(second.signal.aborted).toBe(false)
+    await p.host.delete(id, NOBODY)
+    await p.host.create({ machine: 'payment', id, input: { amount: 7 } }, NOBODY)
+    const third = await call(2)
+    p.host.ended(id, older)
+    expect(third.signal.aborted).toBe(false)
   })
 
   it('of a state that another process left is aborted at the next renewal, also where others of the session go on', async () => {
-    const run = (name: string) =>
-      fromPromise<unknown>(
-        ({ self, signal }) =>
-          new Promise((resolve, reject) => {
-            calls.push({
-              on: name,
-              input: { amount: 0 },
-              execution: executionOf(self),
-              signal,
-              resolve,
-              reject,
-            })
-          }),
-      )
-    const machine = setup({ actors: { a: run('a'), b: run('b') } }).createMachine({
+    const machine = setup({ actors: { a: waiting('a'), b: waiting('b') } }).createMachine({
       type: 'parallel',
       states: {
         a: { initial: 'busy', states: { busy: { invoke: { src: 'a' }, on: { LEAVE: 'idle' } }, idle: {} } },

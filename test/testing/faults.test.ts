@@ -155,7 +155,7 @@ describe('crashBeforeResult', () => {
     await own.advance(20_000)
     expect(await own.getSession(id)).toMatchObject({
       value: 'failed',
-      context: { problem: 'the process that ran it has ended' },
+      context: { problem: 'the process that ran it has ended, or lost its lease' },
     })
     await own.close()
   })
