@@ -27,21 +27,21 @@ function matches(value: unknown, wanted: unknown): boolean {
 
 /**
  * Refuses what can never come true, as a misspelt state.
+ * @param machine what the session is computed with; @param next what it may be migrated to
  * @throws TroupeError `invalid_params`
  */
-export function checkUntil(machine: AnyStateMachine, until: Until): void {
-  if ('done' in until) return
-  if ('tag' in until) {
-    const tags = new Set(nodesOf(machine.root).flatMap((node) => node.tags))
-    if (tags.has(until.tag)) return
-    const instead = tags.size === 0 ? 'there are none' : `there are: ${[...tags].join(', ')}`
-    throw new TroupeError(
-      'invalid_params',
-      `until.tag: no state has the tag ${JSON.stringify(until.tag)}; ${instead}`,
-    )
-  }
-  const problem = problemOfStateValue(machine.root, until.value, 'until.value')
-  if (problem !== null) throw new TroupeError('invalid_params', problem)
+export function checkUntil(until: Until, machine: AnyStateMachine, next = machine): void {
+  const problem = problemOf(until, machine)
+  if (problem !== null && problemOf(until, next) !== null) throw new TroupeError('invalid_params', problem)
+}
+
+function problemOf(until: Until, { root }: AnyStateMachine): string | null {
+  if ('done' in until) return null
+  if ('value' in until) return problemOfStateValue(root, until.value, 'until.value')
+  const tags = new Set(nodesOf(root).flatMap((node) => node.tags))
+  if (tags.has(until.tag)) return null
+  const instead = tags.size === 0 ? 'there are none' : `there are: ${[...tags].join(', ')}`
+  return `until.tag: no state has the tag ${JSON.stringify(until.tag)}; ${instead}`
 }
 
 function nodesOf(node: AnyStateNode): AnyStateNode[] {

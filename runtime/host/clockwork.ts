@@ -98,9 +98,12 @@ export class Clockwork {
     this.#timers.clear()
   }
 
-  /** Leaves a partition to others for a while: it has something for a definition that this process does not know. */
+  /**
+   * Leaves a partition to others for a while: it has something for a definition that this process does not know. However often that is
+   * found, it is not longer than from the last look.
+   */
   yield(partition: number): void {
-    this.#yielded.set(partition, this.#options.clock.now() + YIELD_MS)
+    this.#yielded.set(partition, (this.#looks[partition] ?? NEVER).atMs + YIELD_MS)
   }
 
   /** Why this waits for another try: it has `failed`, or has to do with a definition that is `unknown` here. `null`: it does not wait. */
@@ -126,18 +129,18 @@ export class Clockwork {
       known.cancel()
     }
     // A millisecond later than by our idea of the time, which is never ahead of Redis'.
-    const timer = clock.setTimeout(() => void this.#fire(id), Math.max(0, inMs) + 1)
+    const timer = clock.setTimeout(() => void this.#fire(id, dueMs), Math.max(0, inMs) + 1)
     this.#timers.set(id, { dueMs, cancel: () => timer.cancel() })
   }
 
   /** @returns whether it fired */
-  async #fire(id: SessionId): Promise<boolean> {
+  async #fire(id: SessionId, dueMs: number): Promise<boolean> {
     this.#timers.delete(id)
-    const { store, fire, clock } = this.#options
+    const { fire, clock } = this.#options
     const { atMs, downtime } = this.#looks[partitionOf(id)] ?? NEVER
     // A look comes first, which finds it again.
     if (clock.now() - atMs > BLIND_MS) return false
-    return this.#try({ kind: 'timer', id, dueMs: store.now() }, () => fire(id, downtime))
+    return this.#try({ kind: 'timer', id, dueMs }, () => fire(id, downtime))
   }
 
   /** @returns whether it was done; what failed is for a later look */
@@ -214,10 +217,11 @@ export class Clockwork {
     if (kind === 'lease') return this.#try(due, () => takeOver(id, due.node))
     if (kind === 'expiry') return this.#try(due, () => expire(id))
     // One that is remembered is not to be hurried.
-    return this.#timers.has(id) || this.#fire(id)
+    return this.#timers.has(id) || this.#fire(id, dueMs)
   }
 }
 
+/** With its time: what has another one is not what failed. */
 function nameOf(due: Due): string {
-  return `${due.kind} ${due.id} ${due.kind === 'lease' ? due.node : ''}`
+  return `${due.kind} ${due.id} ${due.kind === 'lease' ? due.node : ''} ${due.dueMs}`
 }

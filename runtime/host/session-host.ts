@@ -180,7 +180,8 @@ export class SessionHost implements SessionService {
   }
 
   checkUntil(record: SessionRecord, until: Until): void {
-    checkUntil(this.#parts.versions.shown(record).kernel.definition.machine, until)
+    const { kernel } = this.#parts.versions.shown(record)
+    checkUntil(until, kernel.definition.machine, this.#registry.migrationOf(record)?.definition.machine)
   }
 
   /** Principals of the same group see a record alike. @throws TroupeError as `encodeView` */

@@ -22,7 +22,7 @@ describe('what is waited for', () => {
     { value: { a: { y: 'z' }, b: 'off' } },
     { value: { b: {} } },
   ])('may be %j', (until) => {
-    expect(() => checkUntil(machine, until)).not.toThrow()
+    expect(() => checkUntil(until, machine)).not.toThrow()
     expect(asUntil(until)).toBe(until)
   })
 
@@ -36,7 +36,7 @@ describe('what is waited for', () => {
     [{ value: { b: 'again' } }, '"again" is a history state'],
     [{ value: 5 }, 'until.value must be the key of a state, or an object of states'],
   ])('that cannot come true is refused: %j', (until, reason) => {
-    expect(() => checkUntil(machine, until)).toThrow(reason)
+    expect(() => checkUntil(until, machine)).toThrow(reason)
   })
 
   it.each([

@@ -105,6 +105,29 @@ it('a process that does not know the definition leaves the partition to others f
   clockwork.stop()
 })
 
+it('a partition is looked at from time to time, however often something unknown is met in it', async () => {
+  clockwork.start()
+  for (let ms = 0; ms < 30 * ROUND_MS; ms += ROUND_MS / 4) {
+    clockwork.yield(HOME)
+    await clock.pass(ROUND_MS / 4)
+  }
+  expect(looks).toBeGreaterThan(5)
+  clockwork.stop()
+})
+
+it('what waits for another try does not keep what is due at another time: the session may be another one', async () => {
+  failure = new TroupeError('internal', 'migrate threw')
+  due = [{ kind: 'timer', id: ID, dueMs: clock.now() }]
+  clockwork.start()
+  await clock.pass(2 * ROUND_MS)
+  expect(fired).toHaveLength(1)
+  failure = null
+  due = [{ kind: 'timer', id: ID, dueMs: clock.now() + 1 }]
+  await clock.pass(2 * ROUND_MS)
+  expect(fired.length).toBeGreaterThan(1)
+  clockwork.stop()
+})
+
 it('what failed by an error that lasts is tried again after a minute, what may be passing at the next look', async () => {
   due = [
     { kind: 'timer', id: ID, dueMs: clock.now() },

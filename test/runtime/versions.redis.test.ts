@@ -181,6 +181,17 @@ describe('a version with migrate', () => {
     )
   })
 
+  it('may be waited for before it has taken the session over', async () => {
+    const both = await cluster.process({ definitions: [first, second()] })
+    const record = await both.host.get(id)
+    if (record === null) throw new Error('it is there')
+    expect(both.host.stateOf(record).value).toBe('open')
+    for (const until of [{ value: 'basket' }, { value: 'open' }, { tag: 'paid' }])
+      expect(() => both.host.checkUntil(record, until)).not.toThrow()
+    expect(() => both.host.checkUntil(record, { value: 'baskt' })).toThrow('there is no state "baskt"')
+    expect(() => old.host.checkUntil(record, { value: 'basket' })).toThrow('there is no state "basket"')
+  })
+
   it('MG2 a process that has gone without a word holds it up for 15 s only; one that serves other definitions does not', async () => {
     await cluster.process({ definitions: [defineSession({ ...first, name: 'other' })] })
     const both = await cluster.process({ definitions: [first, second()], clock: hurried })
