@@ -39,6 +39,8 @@ export function runChild(start: (message: Start, log: Logger) => Promise<Role>):
   // node:cluster ends a worker whose primary is gone at once, unless it is leaving on purpose: it is to drain.
   if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true
   process.on('disconnect', () => void leave())
+  // A message to a primary that has just died is an error event, not a reason to fail.
+  for (const channel of [process, cluster.worker]) channel?.on('error', () => undefined)
   process.on('message', (message: ToProcess) => {
     switch (message.type) {
       case 'audit':

@@ -102,6 +102,8 @@ export class Primary {
   #worker(index: number): Supervised {
     return this.#supervise(`worker-${index + 1}`, () => {
       const worker = cluster.fork()
+      // Errors of the process are the worker's too.
+      worker.on('error', () => undefined)
       closeUnanswered(worker.process)
       return handleOf(worker.process, (message) => worker.send(message))
     })

@@ -91,11 +91,9 @@ export class Cluster {
       .map(Number)
   }
 
-  /** Ends one process of this cluster with -9. @returns whether there was one */
+  /** Ends one process of this cluster with -9, the one that has lived longest: each in turn, and none for ever. @returns whether there was one */
   killOne(script: string): boolean {
-    const pids = this.pids(script)
-    // The eldest: one that is killed at each of five starts in a row ends the cluster, as it should.
-    const pid = pids.sort((a, b) => a - b)[0]
+    const [pid] = this.pids(script).sort((a, b) => a - b)
     if (pid === undefined) return false
     process.kill(pid, 'SIGKILL')
     return true
@@ -155,6 +153,16 @@ async function query<T extends pg.QueryResultRow>(
     return (await client.query<T>(text, values)).rows
   } finally {
     await client.end()
+  }
+}
+
+/** Whether there is such a process. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
   }
 }
 

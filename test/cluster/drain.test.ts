@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import WebSocket from 'ws'
 import { describe, expect, it } from 'vitest'
 import { databaseUrl, redisUrl } from '../support/servers.ts'
-import { Cluster } from './cluster.ts'
+import { Cluster, isAlive } from './cluster.ts'
 import { Writers } from './writers.ts'
 
 const servers = () => ({ redisUrl: redisUrl(), databaseUrl: databaseUrl() })
@@ -78,15 +78,6 @@ describe('a cluster that is told to leave', () => {
 async function until(condition: () => boolean, timeoutMs = 20_000): Promise<void> {
   for (const deadline = Date.now() + timeoutMs; !condition(); await sleep(20)) {
     if (Date.now() > deadline) throw new Error('waited in vain')
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
   }
 }
 

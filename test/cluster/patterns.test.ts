@@ -78,14 +78,6 @@ async function play(client: ResendingClient, instance: Instance, folder: string)
   await waitFor({ done: true })
 }
 
-/** The one that has lived longest: each in turn, and none for ever. */
-function killEldest(cluster: Cluster): boolean {
-  const eldest = Math.min(...cluster.pids('worker.js'))
-  if (!Number.isFinite(eldest)) return false
-  process.kill(eldest, 'SIGKILL')
-  return true
-}
-
 /** What promise actors of the session left in the folder. */
 function effectsOf(id: string, folder: string): string[] {
   return readdirSync(folder)
@@ -112,7 +104,7 @@ describe('workflows run to their end while workers are killed with -9, one each 
     )
     while (Date.now() < beganAt + SPREAD_MS + 3 * KILL_EVERY_MS) {
       await sleep(KILL_EVERY_MS)
-      if (killEldest(cluster)) kills++
+      if (cluster.killOne('worker.js')) kills++
     }
     await all
     await cluster.whenAuditCaughtUp(40_000)
