@@ -30,6 +30,7 @@ export interface RuntimeParts {
 export interface RuntimeHealth {
   readonly ok: boolean
   readonly node: string
+  readonly pid: number
   readonly redis: 'ready' | 'unreachable'
   readonly connections: number
   readonly subscribedSessions: number
@@ -147,6 +148,7 @@ export class Runtime extends SessionApi {
     return {
       ok: redis === 'ready' && this.#closing === null,
       node: this.#store.node,
+      pid: process.pid,
       redis,
       connections: [...this.#gateways].reduce((sum, gateway) => sum + gateway.connections, 0),
       subscribedSessions: this.serving.fanOut.size,

@@ -99,6 +99,17 @@ export class Cluster {
     return true
   }
 
+  /** Ends a worker with -9 that has connections, and so sessions under way. @returns whether there was one */
+  async killServing(): Promise<boolean> {
+    // Asked a few times: each answer is of another worker.
+    for (let asked = 0; asked < 4; asked++) {
+      const { pid, connections } = await this.health().catch(() => ({ pid: 0, connections: 0 }))
+      if (connections > 0) return process.kill(pid, 'SIGKILL')
+      await sleep(50)
+    }
+    return false
+  }
+
   async health(): Promise<Health> {
     const response = await fetch(this.url.replace(/^ws/, 'http').replace(/\/ws$/, '/healthz'))
     return (await response.json()) as Health

@@ -104,7 +104,7 @@ describe('workflows run to their end while workers are killed with -9, one each 
     )
     while (Date.now() < beganAt + SPREAD_MS + 3 * KILL_EVERY_MS) {
       await sleep(KILL_EVERY_MS)
-      if (cluster.killOne('worker.js')) kills++
+      if (await cluster.killServing()) kills++
     }
     await all
     await cluster.whenAuditCaughtUp(40_000)
