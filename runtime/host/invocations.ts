@@ -38,6 +38,8 @@ interface Running {
   readonly effectKey: string
   /** The commit that made it. */
   readonly begunAt: Position
+  /** What it came to waits to be committed. */
+  isOver: boolean
   abort(): void
 }
 
@@ -84,7 +86,8 @@ export class Invocations {
       session.runs.get(promise.key)?.abort()
       const abort = this.#run(id, promise, policies[promise.src] ?? {})
       const { epoch, version } = at
-      session.runs.set(promise.key, { effectKey: promise.effectKey, begunAt: { epoch, version }, abort })
+      const begunAt = { epoch, version }
+      session.runs.set(promise.key, { effectKey: promise.effectKey, begunAt, isOver: false, abort })
     }
   }
 
@@ -154,6 +157,12 @@ export class Invocations {
   /** Until it is committed or does not count any more; also when the lease is over meanwhile, since the result is there. */
   async #settle(id: SessionId, run: Run, result: Result): Promise<void> {
     const { settle, clock, log } = this.#options
+    const running = (): Running | undefined => {
+      const one = this.#sessions.get(id)?.runs.get(run.key)
+      return one?.effectKey === run.effectKey ? one : undefined
+    }
+    const settled = running()
+    if (settled !== undefined) settled.isOver = true
     while (!this.#isStopped) {
       try {
         await settle(id, run, result)
@@ -164,7 +173,7 @@ export class Invocations {
         await new Promise<void>((resolve) => void clock.setTimeout(resolve, SETTLE_RETRY_MS))
       }
     }
-    if (this.#sessions.get(id)?.runs.get(run.key)?.effectKey === run.effectKey) this.#forget(id, run.key)
+    if (running() !== undefined) this.#forget(id, run.key)
   }
 
   #forget(id: SessionId, key: number): void {
@@ -198,10 +207,12 @@ export class Invocations {
         }
       }),
     )
-    for (const [id, { renewedAt }] of [...this.#sessions]) {
+    for (const [id, { renewedAt, runs }] of [...this.#sessions]) {
       if (clock.now() - renewedAt < GIVE_UP_MS) continue
+      const over = [...runs].filter(([, { isOver }]) => isOver).map(([key]) => key)
+      if (over.length === runs.size) continue
       log.warn({ id }, 'a promise actor is given up: its lease could not be renewed')
-      this.keep(id, new Set())
+      this.keep(id, new Set(over))
     }
     this.#schedule(hasFailed ? RENEW_AGAIN_MS : RENEW_MS)
   }

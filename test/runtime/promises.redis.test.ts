@@ -262,6 +262,35 @@ describe('a promise actor', () => {
     })
   })
 
+  it('TM4 whose result waits for Redis longer than its lease lasts is not run again by its process', async () => {
+    let isCut = false
+    const cut = <A extends unknown[], R>(act: (...of: A) => Promise<R>) => {
+      return (...of: A): Promise<R> =>
+        isCut ? Promise.reject(new StoreFailure('not-applied', 'Redis is not connected')) : act(...of)
+    }
+    const p = await cluster.process({
+      definitions: [payment('p', { onCrash: 'fail' })],
+      clock: hurried,
+      wrap: (store) =>
+        overriding(store, {
+          execute: cut((entries) => store.execute(entries)),
+          renew: cut((...of) => store.renew(...of)),
+        }),
+    })
+    const { record } = await p.host.create({ machine: 'payment', input: { amount: 5 } }, NOBODY)
+    const first = await call(0)
+    isCut = true
+    first.resolve('charged')
+    // Twenty times as long for the process.
+    await sleepMs(1000)
+    isCut = false
+    await p.host.update({ id: record.id, event: { type: 'MORE' } }, NOBODY)
+    const state = async () => JSON.parse((await p.host.get(record.id))?.state ?? '') as { value: string }
+    await until(async () => (await state()).value !== 'charging')
+    expect(await state()).toMatchObject({ value: 'paid', context: { reference: 'charged' } })
+    expect(calls).toHaveLength(1)
+  })
+
   it('TM4 goes on when older news of its session comes in late', async () => {
     const p = await timed('p')
     const id = await start(p)
