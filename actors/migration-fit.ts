@@ -51,14 +51,10 @@ export function fitting(machine: AnyStateMachine, state: PersistedState): Persis
       `state ${JSON.stringify(value)} is final: a session cannot be migrated to its end, let an event or an always lead there`,
     )
   const invocations = invocationsOf(machine.root as State)
-  const kept = Object.entries(state.children ?? {}).filter(([id, { src }]) => {
-    const logic = logicOf(machine, src)
-    if (logic === undefined) return false
-    const own = invocations.filter((each) => each.id === id)
-    // Spawned, unless it has the name that XState gives to what a state invokes: then that state is gone.
-    if (own.length === 0) return !/^\d+\./.test(id)
-    return own.some((each) => each.src === src && states.includes(each.state))
-  })
+  const kept = Object.entries(state.children ?? {}).filter(
+    ([id, { src, snapshot }]) =>
+      hasPlace(invocations, states, id, src) && isOfKind(logicOf(machine, src), snapshot),
+  )
   return {
     ...state,
     value,
@@ -73,6 +69,27 @@ export function fitting(machine: AnyStateMachine, state: PersistedState): Persis
       }
     }),
   }
+}
+
+/**
+ * Whether an actor of this id and logic goes on in these states of a machine.
+ * @param invocations all that the machine invokes
+ */
+export function hasPlace(
+  invocations: readonly Invocation[],
+  states: readonly State[],
+  id: string,
+  src: unknown,
+): boolean {
+  const own = invocations.filter((each) => each.id === id)
+  // Spawned, unless it has the name that XState gives to what a state invokes: then that state is gone.
+  if (own.length === 0) return !/^\d+\./.test(id)
+  return own.some((each) => each.src === src && states.includes(each.state))
+}
+
+/** Whether the logic can have made the snapshot: behind the same name may be something else now. */
+function isOfKind(logic: AnyActorLogic | undefined, snapshot: PersistedState): boolean {
+  return logic !== undefined && isMachine(logic) === (snapshot.value !== undefined)
 }
 
 interface Invocation {
@@ -95,8 +112,9 @@ export function logicOf(machine: AnyStateMachine, src: unknown): AnyActorLogic |
   if (index === undefined)
     return (machine.implementations.actors as Record<string, AnyActorLogic>)[String(src)]
   const { invoke } = stateById(machine, stateId)?.config ?? {}
-  const one = (Array.isArray(invoke) ? invoke[Number(index)] : invoke) as { src?: AnyActorLogic } | undefined
-  return one?.src
+  const one = (Array.isArray(invoke) ? invoke[Number(index)] : invoke) as { src?: unknown } | undefined
+  // It was given inline, and may have got a name since.
+  return typeof one?.src === 'string' ? undefined : (one?.src as AnyActorLogic | undefined)
 }
 
 function historyOf(machine: AnyStateMachine, historyValue: object): object {

@@ -4,7 +4,7 @@
  * session had goes on under the name that it has now.
  */
 import type { AnyStateMachine } from 'xstate'
-import { isMachine, logicOf, resolved } from './migration-fit.ts'
+import { hasPlace, invocationsOf, isMachine, logicOf, resolved } from './migration-fit.ts'
 import type { PersistedActor, PersistedActors, PersistedState, State } from './migration-fit.ts'
 import type { ActorPath, Run, Timer } from './plan.ts'
 import { problemOfStateValue } from './state-value.ts'
@@ -129,10 +129,13 @@ export class NewNames {
         path,
       )
     this.#nameTimers(states, path, timers, isOf)
+    const invocations = invocationsOf(machine.root as State)
     for (const [id, child] of Object.entries(given.children ?? {})) {
       const own = [...path, id]
-      if (this.path(own) === null) continue
-      const logic = logicOf(machine, this.#actors.get(keyOf(own))?.src ?? child.src)
+      const now = this.#actors.get(keyOf(own)) ?? { id, src: child.src }
+      // One that stops takes its own with it.
+      if (this.path(own) === null || !hasPlace(invocations, states, now.id, now.src)) continue
+      const logic = logicOf(machine, now.src)
       const snapshot = before.children?.[id]?.snapshot
       if (isMachine(logic) && snapshot !== undefined) this.#find(logic, snapshot, child.snapshot, own, timers)
     }
@@ -156,6 +159,8 @@ export class NewNames {
     const unnamed = state.invoke.filter(isUnnamed)
     // Who had no name may have got one.
     const all = state.invoke.filter((each, index) => isUnnamed(each, index) || !had(each.id))
+    const isAnew = path.length === 0 && this.#starts.includes(state.path.join('.'))
+    const names = (actors: readonly Unnamed[]): string => actors.map(({ id }) => `"${id}"`).join(', ')
     for (const logic of new Set(all.map(({ src }) => logicName(src)))) {
       const isOfLogic = ({ src }: { readonly src: string }): boolean => logicName(src) === logic
       const ofLogic = was.filter(isOfLogic)
@@ -169,15 +174,20 @@ export class NewNames {
           const now = wanted[place]
           if (now !== undefined && (now.id !== id || now.src !== src)) this.#rename([...path, id], now)
         }
-      } else if (path.length === 0 && this.#starts.includes(state.path.join('.'))) {
+      } else if (isAnew) {
         for (const { id } of left) this.#actors.set(keyOf([...path, id]), null)
-      } else if (left.some(({ isActive }) => isActive)) {
-        throw new Error(
-          `migrate: it cannot be told which of the actors "${left.map(({ id }) => id).join('", "')}" is which of those that state ` +
-            `"${state.path.join('.')}" invokes now, since none of them has an id of its own: give those an id that are new, ` +
-            'name the state in starts to start all anew, or return children without those to be ended',
-        )
+      } else if (ofLogic.some(({ isActive }) => isActive)) {
+        const what = `which of ${names(ofLogic)} is which of those that ${nameOf(state, path)} invokes now`
+        throw cannotTell(what, path, 'give ids to those that are new, and none to those that go on')
       }
+    }
+    // What another one has the place of now.
+    const displaced = was.filter(({ id }) => given[id] !== undefined && this.path([...path, id]) === null)
+    const isNew = ({ src }: { readonly src: string }): boolean =>
+      !was.some((each) => logicName(each.src) === logicName(src))
+    if (!isAnew && displaced.some(({ isActive }) => isActive) && unnamed.some(isNew)) {
+      const what = `whether ${names(displaced)} is what ${nameOf(state, path)} invokes now with other logic`
+      throw cannotTell(what, path, 'return children without it to end it')
     }
   }
 
@@ -230,6 +240,16 @@ function statePaths(value: unknown, above = ''): string[] {
     const path = above === '' ? key : `${above}.${key}`
     return [path, ...statePaths(below, path)]
   })
+}
+
+function nameOf(state: State, path: ActorPath): string {
+  const own = state.path.length === 0 ? 'the machine' : `state "${state.path.join('.')}"`
+  return path.length === 0 ? own : `${own} of actor "${path.join('.')}"`
+}
+
+function cannotTell(what: string, path: ActorPath, advice: string): Error {
+  const anew = path.length === 0 ? ', or name the state in starts to start anew what it invokes' : ''
+  return new Error(`migrate: it cannot be told ${what}, without ids of their own: ${advice}${anew}`)
 }
 
 function keyOf(path: ActorPath): string {

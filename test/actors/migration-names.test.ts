@@ -3,6 +3,7 @@ import { assign, fromPromise, setup } from 'xstate'
 import { describe, expect, it } from 'vitest'
 import { faultOf } from './fault-of.ts'
 import { asItIs, children, migrated, order, pay, types, version } from './migrated.ts'
+import type { Migrate } from './migrated.ts'
 import { VirtualSession } from './virtual-session.ts'
 
 describe('actors that states invoke without an id', () => {
@@ -82,7 +83,7 @@ describe('actors that states invoke without an id', () => {
     const log = fromPromise<string, { cents: number }>(({ input }) => Promise.resolve(`noted ${input.cents}`))
     const invoking = (...srcs: readonly [src: string, cents: number][]) =>
       order(
-        { pay, log },
+        { pay, log, log2: log },
         {
           busy: {
             invoke: srcs.map(([src, cents]) => ({
@@ -164,18 +165,27 @@ describe('actors that states invoke without an id', () => {
       expect(runsOf(more)).toMatchObject([{ key: 1, path: ['1.order.busy'] }])
     })
 
-    it('must be told of where there are more of them or fewer', () => {
-      const message =
-        'it cannot be told which of the actors "0.order.busy", "1.order.busy" is which of those that state "busy" invokes'
-      expect(faultOf(() => migrated(invoking(one, two), [], invoking(two))).message).toContain(message)
-      expect(faultOf(() => migrated(invoking(one, two), [], invoking(three, one, two))).message).toContain(
-        message,
-      )
-      const chosen = migrated(invoking(one, two), [], invoking(two), ({ children: all, value, context }) => ({
+    const left =
+      (...ids: string[]): Migrate =>
+      ({ children: all, value, context }) => ({
         value,
         context,
-        children: Object.fromEntries(Object.entries(all).filter(([id]) => id === '1.order.busy')),
-      }))
+        children: Object.fromEntries(Object.entries(all).filter(([id]) => ids.includes(id))),
+      })
+
+    it('must be told of where there are more of them or fewer', () => {
+      const message =
+        'it cannot be told which of "0.order.busy", "1.order.busy" is which of those that state "busy" invokes now'
+      for (const [now, migrate] of [
+        [[two], asItIs],
+        [[three, one, two], asItIs],
+        [[three, one, two], left()],
+      ] as const) {
+        const fault = faultOf(() => migrated(invoking(one, two), [], invoking(...now), migrate))
+        expect(fault.message).toContain(message)
+        expect(fault.message).toContain('name the state in starts')
+      }
+      const chosen = migrated(invoking(one, two), [], invoking(two), left('1.order.busy'))
       expect(settleAll(chosen)).toEqual({ pay2: 'of 2' })
       const anew = migrated(invoking(one, two), [], invoking(three, one, two), (stored) => ({
         ...asItIs(stored),
@@ -183,5 +193,49 @@ describe('actors that states invoke without an id', () => {
       }))
       expect(settleAll(anew)).toEqual({ pay3: 'of 3', pay1: 'of 4', pay2: 'of 5' })
     })
+
+    it('must be told of where another goes on under the name of one whose logic is not there any more', () => {
+      const fault = faultOf(() => migrated(invoking(one, ['log', 0]), [], invoking(['log', 0], ['log2', 1])))
+      expect(fault.message).toContain(
+        'it cannot be told whether "0.order.busy" is what state "busy" invokes now with other logic',
+      )
+      const ended = migrated(
+        invoking(one, ['log', 0]),
+        [],
+        invoking(['log', 0], ['log2', 1]),
+        left('1.order.busy'),
+      )
+      expect(inputs(ended)).toEqual([['log', { cents: 0 }]])
+    })
+
+    it('a child machine is named; one that stops anyway is not asked about', () => {
+      const child = (count: number) =>
+        setup({ types, actors: { pay } }).createMachine({
+          context: {},
+          initial: 'w',
+          states: {
+            w: { invoke: Array.from({ length: count }, () => ({ src: 'pay', input: { cents: 1 } })) },
+          },
+        })
+      const parent = (count: number) =>
+        order({ c: child(count) }, { busy: { invoke: { id: 'c', src: 'c' } }, other: {} })
+      const fault = faultOf(() => migrated(parent(1), [], parent(2)))
+      expect(fault.message).toContain('state "w" of actor "c" invokes now')
+      expect(fault.message).not.toContain('starts')
+      const moved = migrated(parent(1), [], parent(2), ({ context }) => ({ value: 'other', context }))
+      expect(children(moved)).toEqual({})
+    })
+  })
+
+  it('MG1 start anew where they are of another kind now, or what was inline has got a name', () => {
+    const machine = setup({ types }).createMachine({ context: {}, initial: 'on', states: { on: {} } })
+    const inline = (src: unknown, actors = {}) => order(actors, { busy: { invoke: { id: 'one', src } } })
+    const unnamed = (src: unknown) => order({}, { busy: { invoke: { src } } })
+    const named = migrated(inline(pay), [], inline('pay', { pay }))
+    expect(runsOf(named)).toMatchObject([{ key: 2, path: ['one'] }])
+    expect(runsOf(migrated(unnamed(machine), [], unnamed(pay)))).toMatchObject([{ path: ['0.order.busy'] }])
+    const other = migrated(unnamed(pay), [], unnamed(machine))
+    expect(children(other)['0.order.busy']?.snapshot.value).toBe('on')
+    expect(runsOf(other)).toEqual([])
   })
 })
