@@ -18,8 +18,8 @@ import { validate } from './validate.ts'
 /** Configurations whose tags and accepted events are remembered. */
 const MAX_CONFIGURATIONS = 10_000
 const NO_INTERNALS = '{}'
-/** How XState writes a reference to an actor. */
-const REFERENCE = '"xstate$$type"'
+/** What is in XState's reference to an actor, `xstate$$type`, from its rarest character on: each state is searched for it. */
+const REFERENCE = '$$type'
 
 const NO_MAIL: readonly OutgoingMail[] = []
 
