@@ -8,7 +8,7 @@ import type { SessionUpdated } from '../../actors/feed-message.ts'
 import type { Logger } from '../../actors/ports.ts'
 import { messageOf } from '../../actors/errors.ts'
 import { comparePositions, type Position, type SessionId, type SessionRecord } from '../../actors/session.ts'
-import type { Notifier } from './notifier.ts'
+import type { Notifier, UpdatedViews } from './notifier.ts'
 import type { EndedNotification, Notification, Subscriber } from './subscriber.ts'
 
 interface Member {
@@ -24,6 +24,8 @@ export class Audience {
   readonly #notifier: Notifier
   readonly #logger: Logger
   readonly #members = new Map<Subscriber, Member>()
+  /** What was told last, or is in the reply of who came last: patches begin there. */
+  #told: UpdatedViews | null = null
 
   constructor(id: SessionId, notifier: Notifier, logger: Logger) {
     this.#id = id
@@ -37,6 +39,10 @@ export class Audience {
 
   /** Takes in a subscriber whose reply carries this record. */
   admit(subscriber: Subscriber, record: SessionRecord): void {
+    if (this.#told === null || comparePositions(record, this.#told.record) > 0) {
+      this.#told?.passed()
+      this.#told = this.#notifier.updated(record, '[]', null)
+    }
     const member = this.#members.get(subscriber)
     if (member === undefined) this.#members.set(subscriber, { subscriber, seen: record, heard: record })
     else if (comparePositions(record, member.seen) > 0) member.seen = record
@@ -81,7 +87,9 @@ export class Audience {
   }
 
   tellUpdated(record: SessionRecord, events: string): void {
-    const views = this.#notifier.updated(record, events)
+    const views = this.#notifier.updated(record, events, this.#told)
+    this.#told?.passed()
+    this.#told = views
     for (const member of this.#members.values()) {
       if (comparePositions(record, member.seen) <= 0) continue
       member.seen = record

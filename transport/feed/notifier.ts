@@ -6,6 +6,7 @@ import {
   sessionEmittedText,
   sessionEndedText,
   sessionMessageText,
+  sessionPatchedText,
   sessionUpdatedText,
 } from '../protocol/notification-text.ts'
 import {
@@ -16,6 +17,7 @@ import {
   type MessageNotification,
   type UpdatedNotification,
 } from './subscriber.ts'
+import { patchText } from './view-patch.ts'
 
 export interface ViewOptions {
   /** JSON text of the record's view for this principal. */
@@ -31,8 +33,9 @@ export class Notifier {
     this.#options = options
   }
 
-  updated(record: SessionRecord, events: string): UpdatedViews {
-    return new UpdatedViews(this.#options, record, events)
+  /** @param before what its subscribers were told last */
+  updated(record: SessionRecord, events: string, before: UpdatedViews | null): UpdatedViews {
+    return new UpdatedViews(this.#options, record, events, before)
   }
 
   emitted(id: SessionId, epoch: Epoch, version: number, event: string): EmittedNotification {
@@ -62,37 +65,114 @@ export class Notifier {
 
 /** The notifications of one record: one for each group of principals that see it alike. */
 export class UpdatedViews {
+  readonly record: SessionRecord
   readonly #options: ViewOptions
-  readonly #record: SessionRecord
   readonly #events: string
+  /** What was told before; only until the next is told, so that they do not form a chain. */
+  #before: UpdatedViews | null
   #lastGroup: string | null = null
-  #last: UpdatedNotification | null = null
-  #byGroup: Map<string, UpdatedNotification> | null = null
+  #last: GroupView | null = null
+  #byGroup: Map<string, GroupView> | null = null
 
-  constructor(options: ViewOptions, record: SessionRecord, events: string) {
+  constructor(options: ViewOptions, record: SessionRecord, events: string, before: UpdatedViews | null) {
     this.#options = options
-    this.#record = record
+    this.record = record
     this.#events = events
+    this.#before = before
   }
 
   for(principal: Principal | null): UpdatedNotification {
-    const group = this.#options.viewGroup(this.#record, principal)
-    if (this.#last !== null && group === this.#lastGroup) return this.#last
-    this.#byGroup ??= new Map()
-    let notification = this.#byGroup.get(group)
-    if (notification === undefined) {
-      notification = this.#make(principal)
-      this.#byGroup.set(group, notification)
-    }
-    this.#lastGroup = group
-    return (this.#last = notification)
+    return this.#groupOf(principal).notification
   }
 
-  #make(principal: Principal | null): UpdatedNotification {
-    const record = this.#record
-    const events = this.#events
-    const { encodeView } = this.#options
-    const frame = new Frame(() => sessionUpdatedText(encodeView(record, principal), events))
-    return { kind: 'updated', id: record.id, record, events, frame }
+  /** Another one is told after this one. */
+  passed(): void {
+    this.#before = null
+  }
+
+  #groupOf(principal: Principal | null): GroupView {
+    const group = this.#options.viewGroup(this.record, principal)
+    if (this.#last !== null && group === this.#lastGroup) return this.#last
+    this.#byGroup ??= new Map()
+    let view = this.#byGroup.get(group)
+    if (view === undefined) {
+      view = new GroupView({
+        record: this.record,
+        events: this.#events,
+        encode: () => this.#options.encodeView(this.record, principal),
+        base: this.#before?.record ?? null,
+        before: () => (this.#before === null ? null : this.#before.#groupOf(principal)),
+      })
+      this.#byGroup.set(group, view)
+    }
+    this.#lastGroup = group
+    return (this.#last = view)
+  }
+}
+
+interface GroupViewParts {
+  readonly record: SessionRecord
+  readonly events: string
+  readonly encode: () => string
+  /** Of the view before; it may be gone by the time that it is asked for. */
+  readonly base: Position | null
+  readonly before: () => GroupView | null
+}
+
+/** A view that some principals see alike: encoded, parsed and compared with the one before at most once. */
+class GroupView {
+  readonly notification: UpdatedNotification
+  readonly #parts: GroupViewParts
+  #text: string | null = null
+  #parsed: unknown = undefined
+  #patchFrame: Frame | null | undefined
+
+  constructor(parts: GroupViewParts) {
+    this.#parts = parts
+    const { record, events, base } = parts
+    this.notification = {
+      kind: 'updated',
+      id: record.id,
+      record,
+      events,
+      frame: new Frame(() => this.#wholeText()),
+      patch: base === null || base.epoch !== record.epoch ? null : { base, frame: () => this.#patch(base) },
+    }
+  }
+
+  #patch(base: Position): Frame | null {
+    if (this.#patchFrame === undefined) this.#patchFrame = this.#makePatch(base)
+    return this.#patchFrame
+  }
+
+  #makePatch(base: Position): Frame | null {
+    const { record, events } = this.#parts
+    const whole = this.#wholeText()
+    const patch = this.#patchText()
+    if (patch === null) return null
+    const text = sessionPatchedText(record, base, patch, events)
+    return text.length < whole.length ? new Frame(() => text) : null
+  }
+
+  #patchText(): string | null {
+    try {
+      const before = this.#parts.before()
+      return before === null ? null : patchText(before.#json(), this.#json())
+    } catch {
+      // The definition's view of what was before fails: that of what is now need not.
+      return null
+    }
+  }
+
+  #wholeText(): string {
+    return sessionUpdatedText(this.#view(), this.#parts.events)
+  }
+
+  #view(): string {
+    return (this.#text ??= this.#parts.encode())
+  }
+
+  #json(): unknown {
+    return (this.#parsed ??= JSON.parse(this.#view()))
   }
 }

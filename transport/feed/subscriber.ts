@@ -21,6 +21,15 @@ export interface UpdatedNotification {
   /** JSON text: types of the events that led here; `[]` if the record was read again. */
   readonly events: string
   readonly frame: Frame
+  /** The same as a patch, for who has the view before it. */
+  readonly patch: PatchFrame | null
+}
+
+/** What has changed since a view. */
+interface PatchFrame {
+  readonly base: Position
+  /** `null`: the whole view is smaller. */
+  frame(): Frame | null
 }
 
 export interface EmittedNotification {

@@ -1,7 +1,7 @@
 /** A connection as the methods see it. */
 import type { TroupeError } from '../../actors/errors.ts'
 import type { Caller } from '../../actors/ports.ts'
-import type { SessionId, SessionRecord } from '../../actors/session.ts'
+import type { Position, SessionId, SessionRecord } from '../../actors/session.ts'
 import type { Subscriber } from '../feed/subscriber.ts'
 
 export interface Client extends Subscriber {
@@ -23,8 +23,14 @@ export interface Client extends Subscriber {
   /** A request that may take long: `giveUp` is called if the connection ends or retires before it is released. */
   holds(giveUp: () => void): () => void
 
-  /** Takes a place among the connection's subscriptions. @throws TroupeError `rate_limited` if there are too many */
-  claimSubscription(id: SessionId): void
+  /**
+   * Takes a place among the connection's subscriptions.
+   * @param delta whether it wants patches of the views that it has
+   * @throws TroupeError `rate_limited` if there are too many
+   */
+  claimSubscription(id: SessionId, delta: boolean): void
+  /** The reply says that the view that the client has, of this position, is the newest. */
+  isCurrent(id: SessionId, position: Position): void
   /** Gives the place back, and forgets what waits for it. */
   releaseSubscription(id: SessionId): void
   /** A reply is about to tell the end of this session: what is kept back of it is not wanted any more. */

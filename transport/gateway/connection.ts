@@ -5,7 +5,7 @@ import { TroupeError, errorKinds } from '../../actors/errors.ts'
 import type { Caller, Logger, Principal } from '../../actors/ports.ts'
 import { comparePositions } from '../../actors/session.ts'
 import type { Position, SessionId, SessionRecord } from '../../actors/session.ts'
-import type { EndedNotification, Notification } from '../feed/subscriber.ts'
+import type { EndedNotification, Notification, UpdatedNotification } from '../feed/subscriber.ts'
 import { closeKinds, type CloseKindName } from '../protocol/close-codes.ts'
 import { errorReplyText, parseFrame, type Refusal, type Request } from '../protocol/codec.ts'
 import { describeFault, errorText, toTroupeError } from '../protocol/failures.ts'
@@ -31,6 +31,12 @@ export interface ConnectionOptions {
   readonly onMisplaced: (connection: Connection) => void
 }
 
+interface Subscription {
+  readonly delta: boolean
+  /** The view that the client was sent last. */
+  has: Position | null
+}
+
 /** Pings without an answer, after which the client counts as gone. */
 const MISSED_BEATS = 2
 
@@ -42,7 +48,7 @@ export class Connection implements Client {
   readonly #socket: WebSocket
   readonly #outlet: Outlet
   readonly #order = new RequestOrder()
-  readonly #subscriptions = new Set<SessionId>()
+  readonly #subscriptions = new Map<SessionId, Subscription>()
   /** How to give up what waits for something that may never come. */
   readonly #held = new Set<() => void>()
   /** Sessions with replies under way, and how many: a reply may tell of a time before the end. */
@@ -131,7 +137,7 @@ export class Connection implements Client {
   #ended(): void {
     this.#closed = true
     this.#giveUp()
-    for (const id of this.#subscriptions) this.#options.context.fanOut.leave(id, this)
+    for (const id of this.#subscriptions.keys()) this.#options.context.fanOut.leave(id, this)
     this.#subscriptions.clear()
     this.#idle?.()
     this.#options.onClosed(this)
@@ -235,7 +241,14 @@ export class Connection implements Client {
     const newest = fanOut.settle(this, record)
     this.#tellEnd(newest.id, newest)
     if (this.#outlet.congested) this.#outlet.settled(newest.id, newest)
-    return service.encodeView(newest, this.principal)
+    const view = service.encodeView(newest, this.principal)
+    this.isCurrent(newest.id, newest)
+    return view
+  }
+
+  isCurrent(id: SessionId, position: Position): void {
+    const subscription = this.#subscriptions.get(id)
+    if (subscription !== undefined) subscription.has = position
   }
 
   deliver(notification: Notification): void {
@@ -248,8 +261,23 @@ export class Connection implements Client {
       }
     } else if (notification.kind === 'updated') {
       this.#tellEnd(id, notification.record)
+      this.#update(notification)
+      return
     }
     this.#outlet.notify(notification)
+  }
+
+  #update(notification: UpdatedNotification): void {
+    const { id, record, patch, frame } = notification
+    const subscription = this.#subscriptions.get(id)
+    let written = frame
+    if (subscription !== undefined) {
+      const { delta, has } = subscription
+      const isNext = patch !== null && has !== null && comparePositions(has, patch.base) === 0
+      if (delta && isNext && !this.#outlet.congested) written = patch.frame() ?? frame
+      subscription.has = record
+    }
+    this.#outlet.notify(notification, written)
   }
 
   undeliverable(error: unknown): void {
@@ -284,7 +312,7 @@ export class Connection implements Client {
     if (!this.#crowded) this.#socket.resume()
   }
 
-  claimSubscription(id: SessionId): void {
+  claimSubscription(id: SessionId, delta: boolean): void {
     const { maxSubscriptions } = this.#options.limits
     if (this.#subscriptions.size >= maxSubscriptions && !this.#subscriptions.has(id)) {
       throw new TroupeError(
@@ -292,7 +320,7 @@ export class Connection implements Client {
         `This connection has ${maxSubscriptions} subscriptions, the most allowed. Unsubscribe some, or open another connection.`,
       )
     }
-    this.#subscriptions.add(id)
+    this.#subscriptions.set(id, { delta, has: this.#subscriptions.get(id)?.has ?? null })
   }
 
   releaseSubscription(id: SessionId): void {

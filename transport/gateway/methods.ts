@@ -49,6 +49,7 @@ const table: { readonly [M in MethodName]: Method<M> } = {
             join(
               fanOut,
               record.id,
+              false,
               call,
               (newest) => {
                 if (newest !== null) call.merged(head, newest)
@@ -124,16 +125,18 @@ const table: { readonly [M in MethodName]: Method<M> } = {
   subscribe: {
     order: 'alone',
     lane: ofSession,
-    run({ fanOut }, { id, since }, call) {
+    run({ fanOut }, { id, since, delta }, call) {
       join(
         fanOut,
         id,
+        delta ?? false,
         call,
         (record) => {
           if (record === null) call.fail(new TroupeError('not_found', `There is no session ${id}.`))
-          else if (since !== undefined && comparePositions(since, record) === 0)
+          else if (since !== undefined && comparePositions(since, record) === 0) {
+            call.client.isCurrent(id, record)
             call.text('{"recovered":true,"session":null}')
-          else call.wrapped('{"recovered":false,"session":', record)
+          } else call.wrapped('{"recovered":false,"session":', record)
         },
         (error) => call.fail(error),
       )
@@ -196,13 +199,14 @@ function notSubscribed(id: SessionId, cause: unknown): TroupeError {
 function join(
   fanOut: FanOut,
   id: SessionId,
+  delta: boolean,
   call: Call,
   joined: Parameters<FanOut['join']>[2],
   failed: (error: unknown) => void,
 ): void {
   const { client } = call
   try {
-    client.claimSubscription(id)
+    client.claimSubscription(id, delta)
   } catch (error) {
     failed(error)
     return

@@ -58,9 +58,10 @@ export class Outlet {
     this.#write(textFrame(text))
   }
 
-  notify(notification: Notification): void {
+  /** @param frame what is written of it, if it can be now; what is kept is written whole */
+  notify(notification: Notification, frame = notification.frame): void {
     if (this.#congested) this.#keep(notification)
-    else this.#write(notification.frame.bytes())
+    else this.#write(frame.bytes())
   }
 
   /** A reply carries this position of a session: an older view that is kept back must not follow it. */

@@ -10,7 +10,7 @@ import { sessionIdPattern, type SessionId } from '../../actors/session.ts'
 import type { ErrorCode } from '../../actors/errors.ts'
 
 /** Raised with every change of a message; a test compares a hash of all schemas. */
-export const PROTOCOL_VERSION = 2
+export const PROTOCOL_VERSION = 3
 
 /** The WebSocket subprotocol; a client may ask for it or for none. */
 export const SUBPROTOCOL = 'troupe.v1'
@@ -65,6 +65,10 @@ const view = z
     updatedAt: z.int().describe('Time of the last transition, ms since 1970, on the clock of Redis.'),
   })
   .describe('A session as its clients see it.')
+
+const eventTypes = z
+  .array(z.string())
+  .describe('Types of the events of the last commit, oldest first; empty if the view was read again.')
 
 const empty = z.strictObject({})
 
@@ -150,6 +154,12 @@ export const methods = {
     params: z.strictObject({
       id: sessionId,
       since: position.optional().describe('What the client holds already.'),
+      delta: z
+        .boolean()
+        .optional()
+        .describe(
+          'Send `sessionUpdated` as patches of the view that this connection has, where that is smaller.',
+        ),
     }),
     result: z.strictObject({
       recovered: z.boolean().describe('True: `since` is current, nothing was missed.'),
@@ -205,11 +215,23 @@ export const notifications = {
     summary:
       'The session made transitions that this connection did not cause (those it caused are in its replies). Versions ' +
       'may be skipped, none comes twice or goes back.',
-    params: view.extend({
-      events: z
-        .array(z.string())
-        .describe('Types of the events of the last commit, oldest first; empty if the view was read again.'),
-    }),
+    params: z.union([
+      view.extend({ events: eventTypes }),
+      z
+        .strictObject({
+          id: sessionId,
+          epoch,
+          baseVersion: version.describe(
+            'The version that the patch is of: the last that this connection has got.',
+          ),
+          version,
+          patch: z
+            .array(z.looseObject({ op: z.string(), path: z.string() }))
+            .describe('JSON Patch (RFC 6902) that makes the new view of the one at `baseVersion`.'),
+          events: eventTypes,
+        })
+        .describe('Or, after `subscribe` with `delta`, what has changed:'),
+    ]),
   },
   sessionMessage: {
     summary: 'Somebody called `broadcastToSession`.',

@@ -11,6 +11,19 @@ export function sessionUpdatedText(view: string, events: string): string {
   return notificationText('sessionUpdated', `${view.slice(0, -1)},"events":${events}}`)
 }
 
+/** `patch`: JSON text of a JSON Patch; `events`: JSON text of an array of strings. */
+export function sessionPatchedText(
+  { id, epoch, version }: Position & { readonly id: SessionId },
+  base: Position,
+  patch: string,
+  events: string,
+): string {
+  return notificationText(
+    'sessionUpdated',
+    `{"id":"${id}","epoch":"${epoch}","baseVersion":${base.version},"version":${version},"patch":${patch},"events":${events}}`,
+  )
+}
+
 /** `message`: JSON text. */
 export function sessionMessageText(id: SessionId, message: string): string {
   return notificationText('sessionMessage', `{"id":"${id}","message":${message}}`)
