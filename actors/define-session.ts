@@ -50,6 +50,11 @@ export interface SessionConfig<M extends AnyStateMachine> {
    * was left of them when the last process stopped; `restart`: after their whole delay.
    */
   readonly overdueTimers?: 'deadline' | 'remaining' | 'restart'
+  /**
+   * How many of its last commits a session keeps, so that a client that comes back gets each update and emitted event that it missed
+   * and not only the newest view; each takes as much memory in Redis as the session itself. Default 0; at most 1000.
+   */
+  readonly history?: number
   /** What a principal gets to see instead of the context; must be pure. Default: the context. */
   readonly view?: (snapshot: SnapshotFrom<M>, principal: Principal | null) => unknown
   /**

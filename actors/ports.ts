@@ -2,7 +2,7 @@
  * The interfaces between the rooms. `persistence/` and `transport/` implement or use them and never meet;
  * `runtime/` puts them together.
  */
-import type { FeedMessage } from './feed-message.ts'
+import type { FeedMessage, SessionUpdated } from './feed-message.ts'
 import type { MailEntry, OutgoingMail } from './mail.ts'
 import type { Until } from './until.ts'
 import type { Epoch, EndReason, Position, PublicState, SessionId, SessionRecord } from './session.ts'
@@ -81,6 +81,8 @@ export interface CommitEntry extends EntryBase {
   readonly events: string
   /** Emitted events with the index of their transition, for the feed. */
   readonly emitted: readonly { readonly transition: number; readonly event: string }[]
+  /** How many commits, with this one, the session keeps for who comes back; 0: none. */
+  readonly history: number
 }
 
 /** Write nothing; tell whether the session is still at `base` (`null`: tell what is there). */
@@ -192,6 +194,8 @@ export interface SessionStore {
   execute(entries: readonly StoreEntry[]): Promise<StoreOutcome[]>
   /** One read; `null`: no such session, or expired. @throws StoreFailure */
   read(id: SessionId): Promise<SessionRecord | null>
+  /** The last commits, `count` at most, of a session whose definition keeps some, oldest first. @throws StoreFailure */
+  history(id: SessionId, count: number): Promise<SessionUpdated[]>
   /** Where sessions stand now, ended ones where they ended; `null`: nothing is known. One round trip. @throws StoreFailure */
   positions(ids: readonly SessionId[]): Promise<(Position | null)[]>
   /** Publishes to all subscribers of the session on all processes; at most once. @throws StoreFailure */

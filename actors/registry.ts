@@ -22,8 +22,10 @@ const MEMBERS = new Set([
   'migrate',
   'actors',
   'overdueTimers',
+  'history',
   'kind',
 ] satisfies (keyof SessionDefinition)[] as string[])
+const MAX_HISTORY = 1000
 const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
 
 /** Which definition a session belongs to. */
@@ -96,6 +98,11 @@ export class Registry {
     const kernel = this.#migrating.get(machine)
     return kernel !== undefined && kernel.definition.version > machineVersion ? kernel : null
   }
+
+  /** How many commits a session of this version of a definition keeps. */
+  historyOf(session: DefinitionVersion): number {
+    return this.kernelOf(session)?.definition.history ?? 0
+  }
 }
 
 function checkDefinition(candidate: unknown): SessionDefinition {
@@ -129,7 +136,9 @@ function checkDefinition(candidate: unknown): SessionDefinition {
     const given: unknown = candidate[option]
     if (given !== undefined && typeof given !== 'function') refuse(`${option} must be a function`)
   }
-  const { overdueTimers = 'deadline' } = candidate
+  const { overdueTimers = 'deadline', history = 0 } = candidate
+  if (!Number.isSafeInteger(history) || history < 0 || history > MAX_HISTORY)
+    refuse(`history must be a whole number from 0 to ${MAX_HISTORY}`)
   if (!['deadline', 'remaining', 'restart'].includes(overdueTimers))
     refuse(`overdueTimers must be "deadline", "remaining" or "restart"`)
   for (const member of Object.keys(candidate)) {

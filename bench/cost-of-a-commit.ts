@@ -164,6 +164,7 @@ function entryOf(id: SessionId, base: Position | null, kind: 'created' | 'event'
     firesAt: null,
     events: '["SET_QUANTITY"]',
     emitted: [],
+    history: 0,
   }
 }
 

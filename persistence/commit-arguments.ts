@@ -72,11 +72,23 @@ function mailArguments({ base, transitions }: CommitEntry): readonly string[] {
 const NO_POSITION = { epoch: '-', version: 0 }
 
 function commitWords(entry: CommitEntry, mailCount: number): string {
-  const { base, machine, machineVersion, ttlMs, doneTtlMs, done, transitions, timers, runs, firesAt } = entry
+  const {
+    base,
+    machine,
+    machineVersion,
+    ttlMs,
+    doneTtlMs,
+    done,
+    transitions,
+    timers,
+    runs,
+    firesAt,
+    history,
+  } = entry
   const lifetime = (done ? doneTtlMs : ttlMs) ?? 0
   const from = base?.version ?? 0
   const count = transitions.length
-  return ` ${machine} ${machineVersion} ${ttlMs ?? 0} ${doneTtlMs ?? 0} ${done ? 1 : 0} ${lifetime} ${lifetime + KEY_TTL_MARGIN_MS} ${from + 1} ${from + count} ${count} ${mailCount} ${timers} ${runs} ${firesAt ?? '-'}`
+  return ` ${machine} ${machineVersion} ${ttlMs ?? 0} ${doneTtlMs ?? 0} ${done ? 1 : 0} ${lifetime} ${lifetime + KEY_TTL_MARGIN_MS} ${from + 1} ${from + count} ${count} ${mailCount} ${timers} ${runs} ${firesAt ?? '-'} ${history}`
 }
 
 /** Everything of the feed message but the record, see `parseFeedMessage`. */

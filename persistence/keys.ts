@@ -32,6 +32,11 @@ export class Keys {
     return `${this.base(partition)}keys:${id}`
   }
 
+  /** List of its last commits as feed messages, oldest first; `commit.lua` builds it from the base too, since most have none. */
+  history(id: SessionId): string {
+    return `${this.base(partitionOf(id))}history:${id}`
+  }
+
   /** Sorted set: `x:<id>` by the time when the session may have expired. */
   timers(partition: number): string {
     return `${this.base(partition)}timers`

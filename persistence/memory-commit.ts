@@ -2,6 +2,7 @@
  * What `commit.lua` does, on records in memory: answers an entry and writes what it commits. `test/contract/` holds both together;
  * the comments there say why, and are not repeated here. There are no epoch floors: this server never takes back commits.
  */
+import type { SessionUpdated } from '../actors/feed-message.ts'
 import type { CommitEntry, EndEntry, StoreEntry, StoreOutcome } from '../actors/ports.ts'
 import { ownersIn } from '../actors/runs.ts'
 import { compareEpochs } from '../actors/session.ts'
@@ -133,6 +134,7 @@ function finish(
   server.keep(id, { kind: 'tombstone', position, reason, writers, keptUntilMs: nowMs + TOMBSTONE_MS })
   server.clearDue('expiry', id)
   server.clearDue('timer', id)
+  server.forgetHistory(id)
   holdLeases(server, node, nowMs, id, found?.record.runs ?? '-', '-')
   const machine = { machine: found?.record.machine ?? '', machineVersion: found?.record.machineVersion ?? 0 }
   server.outbox.push({
@@ -200,7 +202,10 @@ function write(call: MemoryCall, entry: CommitEntry, found: KeptRecord | Tombsto
         ? null
         : nowMs + lifetimeMs + KEY_TTL_MARGIN_MS,
   })
-  if (before === null) server.forgetKeys(id)
+  if (before === null) {
+    server.forgetKeys(id)
+    server.forgetHistory(id)
+  }
   if (before?.done !== done) {
     if (record.expiresAt === null) server.clearDue('expiry', id)
     else server.setDue({ kind: 'expiry', id, dueMs: record.expiresAt })
@@ -218,7 +223,7 @@ function write(call: MemoryCall, entry: CommitEntry, found: KeptRecord | Tombsto
     }
     mail.forEach((each, number) => server.post({ ...each, from: id, ...position, commitId, index: number }))
   })
-  server.publish({
+  const message: SessionUpdated = {
     kind: 'updated',
     id,
     node,
@@ -226,7 +231,9 @@ function write(call: MemoryCall, entry: CommitEntry, found: KeptRecord | Tombsto
     record,
     events: entry.events,
     emitted: entry.emitted.map(({ transition, event }) => ({ version: firstVersion + transition, event })),
-  })
+  }
+  server.publish(message)
+  if (entry.history > 0) server.remember(message, entry.history)
   const { createdAt, expiresAt } = record
   return { kind: 'committed', epoch, firstVersion, version, time: nowMs, createdAt, expiresAt, timers }
 }

@@ -2,7 +2,7 @@
  * What a Redis server is to the processes that share it, in memory: sessions, what is due, mail, the outbox and the feed.
  * For tests: nothing of it survives the process, and nothing is ever cleaned from the outbox.
  */
-import type { FeedMessage } from '../actors/feed-message.ts'
+import type { FeedMessage, SessionUpdated } from '../actors/feed-message.ts'
 import type { MailEntry } from '../actors/mail.ts'
 import { PARTITIONS, partitionOf } from '../actors/partitions.ts'
 import type { CommandKey, CommittedTransition, Downtime, Due, Look, ServedVersions } from '../actors/ports.ts'
@@ -75,6 +75,7 @@ export class MemoryServer {
   readonly outbox: AuditedTransition[] = []
   readonly #now: () => number
   readonly #sessions = new Map<SessionId, KeptRecord | Tombstone>()
+  readonly #histories = new Map<SessionId, readonly SessionUpdated[]>()
   readonly #commandKeys = new Map<SessionId, Map<string, KnownKey>>()
   readonly #partitions: readonly Partition[] = Array.from({ length: PARTITIONS }, () => ({
     due: new Map<string, Due>(),
@@ -115,6 +116,21 @@ export class MemoryServer {
   rememberKey(id: SessionId, { digest }: CommandKey, known: KnownKey): void {
     const keys = this.#commandKeys.get(id) ?? new Map<string, KnownKey>()
     this.#commandKeys.set(id, keys.set(digest, known))
+  }
+
+  /** The last commits of a session that keeps some. */
+  historyOf(id: SessionId): readonly SessionUpdated[] {
+    return this.find(id)?.kind === 'record' ? (this.#histories.get(id) ?? []) : []
+  }
+
+  /** @param count how many are kept with this one */
+  remember(message: SessionUpdated, count: number): void {
+    const before = this.#histories.get(message.id) ?? []
+    this.#histories.set(message.id, [...before, message].slice(-count))
+  }
+
+  forgetHistory(id: SessionId): void {
+    this.#histories.delete(id)
   }
 
   forgetKeys(id: SessionId): void {

@@ -1,5 +1,6 @@
 /** Sessions in memory: the store port as one process sees it. Processes that share a server share its sessions. */
 import { partitionOf } from '../actors/partitions.ts'
+import type { SessionUpdated } from '../actors/feed-message.ts'
 import type { MailEntry } from '../actors/mail.ts'
 import type { Look, ServedVersions, SessionStore, StoreEntry, StoreOutcome } from '../actors/ports.ts'
 import type { Position, SessionId, SessionRecord } from '../actors/session.ts'
@@ -33,6 +34,10 @@ export class MemorySessionStore implements SessionStore {
 
   async read(id: SessionId): Promise<SessionRecord | null> {
     return liveRecord(this.#server.find(id), this.now())
+  }
+
+  async history(id: SessionId, count: number): Promise<SessionUpdated[]> {
+    return this.#server.historyOf(id).slice(-count)
   }
 
   async positions(ids: readonly SessionId[]): Promise<(Position | null)[]> {

@@ -3,7 +3,8 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import { messageOf } from '../actors/errors.ts'
-import { encodeBroadcast } from '../actors/feed-message.ts'
+import { encodeBroadcast, parseFeedMessage } from '../actors/feed-message.ts'
+import type { SessionUpdated } from '../actors/feed-message.ts'
 import type { MailEntry } from '../actors/mail.ts'
 import { PARTITIONS, partitionOf } from '../actors/partitions.ts'
 import { StoreFailure } from '../actors/ports.ts'
@@ -145,6 +146,14 @@ export class RedisSessionStore implements SessionStore {
       return null
     const floor = this.#floors[partitionOf(id)] ?? ''
     return compareEpochs(record.epoch, floor) < 0 ? { ...record, epoch: floor } : record
+  }
+
+  async history(id: SessionId, count: number): Promise<SessionUpdated[]> {
+    await this.#whenCompared()
+    const texts = await this.#reads.lrange(this.#keys.history(id), -count, -1).catch((error: unknown) => {
+      throw asFailure(error)
+    })
+    return texts.map(parseFeedMessage).filter((message) => message?.kind === 'updated')
   }
 
   async positions(ids: readonly SessionId[]): Promise<(Position | null)[]> {

@@ -43,6 +43,8 @@ export class Serving {
       clock,
       logger: log,
       read: (id) => store.read(id),
+      history: async (record, count) =>
+        this.host.keepsHistory(record) ? store.history(record.id, count) : [],
       positions: (ids) => store.positions(ids),
       encodeView: (record, principal) => this.host.encodeView(record, principal),
       viewGroup: (record, principal) => this.host.viewGroup(record, principal),

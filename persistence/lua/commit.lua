@@ -9,6 +9,7 @@ ARGV  node, command key TTL in ms, number of partitions, per partition its key b
         and of a commit: machine machineVersion ttl doneTtl(ms, 0: unlimited) done(0|1) lifetime(ms, 0: unlimited)
         keyTtl(ms) firstVersion lastVersion transitions mails timers(`;key:time`…, time `+delay` where it
         is decided here, or `-`) runs(`;key:node`… or `-`) firesAt(ms, or `-`: refused as early before)
+        history(how many commits the session keeps)
       then for each key: digest, fingerprint
         end:    reason, audit (a JSON object; what machine it was is put in front here)
         commit: internals, feed head, { kind, version, index of its key or 0; audit; state }…,
@@ -44,7 +45,7 @@ local RECORD = '^2 (%d+) (%d+) (%S+) (%S+) (%d+) (%d+) %d+ (%d+) %d+ %d+ ([01]) 
 local TOMBSTONE = '^2t (%d+) (%d+) %S+ (%a+) (%S+)$'
 
 local HEAD = '^(%d+) (%l+) (%d+) (%S+) (%d+) ([01]) (%d+) (%S+) (%d+)()'
-local COMMIT_HEAD = '^ (%S+) (%d+) (%d+) (%d+) ([01]) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+)$'
+local COMMIT_HEAD = '^ (%S+) (%d+) (%d+) (%d+) ([01]) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%d+)$'
 
 local call = redis.call
 local match = string.match
@@ -88,7 +89,7 @@ a = a + partitionCount
 -- The entry under way, as far as every kind has it.
 local kind, partition, id, number, reserve, firstKey, keyCount, baseEpoch, baseVersion, sessionKey, commandKeysKey
 -- And what a commit has besides.
-local ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, mailCount, ofTimers, ofRuns, firesAt
+local ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, mailCount, ofTimers, ofRuns, firesAt, history
 -- Where what only its kind has begins in ARGV.
 local own
 -- The session as it is found: the record or tombstone, its words, and whether it is a session that lives.
@@ -132,6 +133,15 @@ local function publish(message)
   if partition.listeners then call('SPUBLISH', partition.base .. 'feed', message) end
 end
 
+-- Keeps the last commits for who comes back, as long as the record. It goes with the life that it is of.
+local function remember(message, keepsForEver)
+  local key = partition.base .. 'history:' .. id
+  if not isLive then call('DEL', key) end
+  call('RPUSH', key, message)
+  call('LTRIM', key, '-' .. history, -1)
+  if keepsForEver then call('PERSIST', key) else call('PEXPIRE', key, keyTtl) end
+end
+
 -- Appends one transition to the outbox; persistence/audit/entry.ts reads it. Few fields: each costs here, and there again.
 local function append(ofEpoch, ofVersion, ofCommit, previous, auditKind, audit, state)
   call('XADD', partition.outbox, '*', 'h', id .. ' ' .. ofEpoch .. ' ' .. ofVersion .. ' ' .. ofCommit .. ' ' ..
@@ -162,6 +172,7 @@ local function finish(reason, audit, ofCommit)
   call('SET', sessionKey, '2t ' .. ofEpoch .. ' ' .. last .. ' ' .. ofCommit .. ' ' .. reason .. ' ' ..
     withMe(last, last, ofEpoch), 'PX', TOMBSTONE_MS)
   call('ZREM', partition.timers, 'x:' .. id, 't:' .. id)
+  call('UNLINK', partition.base .. 'history:' .. id)
   holdLeases(runs, '-')
   append(ofEpoch, last, ofCommit, previous, reason, row, '')
   publish('e' .. id .. '\n' .. ofEpoch .. '\n' .. last .. '\n' .. reason)
@@ -244,7 +255,8 @@ local function write()
   local record = '2 ' .. epoch .. ' ' .. lastVersion .. ' ' .. ofCommit .. ' ' .. ofMachine .. ' ' .. ofMachineVersion ..
     ' ' .. created .. ' ' .. nowText .. ' ' .. ends .. ' ' .. ttl .. ' ' .. doneTtl .. ' ' .. isDone .. ' - ' .. word .. ' ' .. ofRuns .. ' ' ..
     withMe(firstVersion, lastVersion, epoch) .. '\n' .. ARGV[own + 2 + 3 * count] .. '\n' .. ARGV[own + 1]
-  if lifetime == '0' or soonest or ofRuns ~= '-' then
+  local keepsForEver = lifetime == '0' or soonest or ofRuns ~= '-'
+  if keepsForEver then
     call('SET', sessionKey, record)
   else
     call('SET', sessionKey, record, 'PX', keyTtl)
@@ -279,7 +291,9 @@ local function write()
     call('XADD', partition.mail, '*', 'h', id .. ' ' .. epoch .. ' ' .. ofVersion .. ' ' .. ofCommit .. ' ' ..
       numberWithin .. ' ' .. receiver .. ' ' .. hops, 'e', ARGV[at + 1])
   end
-  publish(ARGV[own + 2] .. record)
+  local message = ARGV[own + 2] .. record
+  publish(message)
+  if history ~= '0' then remember(message, keepsForEver) end
   return { 'committed', epoch, lastVersion, nowText, created, ends, word }
 end
 
@@ -390,7 +404,7 @@ local function take()
   own = firstKey + 2 * keyCount
   sessionKey, commandKeysKey = KEYS[k + 1], KEYS[k + 2]
   if kind == 'commit' then
-    ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, mailCount, ofTimers, ofRuns, firesAt =
+    ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, mailCount, ofTimers, ofRuns, firesAt, history =
       match(string.sub(ARGV[a + 1], rest), COMMIT_HEAD)
     count, mailCount = tonumber(count), tonumber(mailCount)
     if own + 2 + 3 * count + 2 * mailCount ~= a + tonumber(span) then error('the entry has another length than it says') end

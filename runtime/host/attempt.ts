@@ -141,6 +141,7 @@ export function updateEntry(
     firesAt: null,
     events: typesOf(attempt),
     emitted: emittedBy(attempt),
+    history: parts.versions.historyOf(base),
   }
 }
 

@@ -139,6 +139,7 @@ function stepEntry(
     firesAt: firesAt ?? null,
     events: JSON.stringify([event.type]),
     emitted: plan.emitted.map((each) => ({ transition: 0, event: each })),
+    history: parts.versions.historyOf({ machine, machineVersion }),
   }
 }
 

@@ -138,6 +138,7 @@ function creationEntry(parts: HostParts, id: SessionId, item: CreateItem, plan: 
     firesAt: null,
     events: '[]',
     emitted: plan.emitted.map((event) => ({ transition: 0, event })),
+    history: item.kernel.definition.history ?? 0,
   }
 }
 

@@ -184,6 +184,10 @@ export class SessionHost implements SessionService {
     checkUntil(until, kernel.definition.machine, this.#registry.migrationOf(record)?.definition.machine)
   }
 
+  keepsHistory(record: SessionRecord): boolean {
+    return this.#parts.versions.historyOf(record) > 0
+  }
+
   /** Principals of the same group see a record alike. @throws TroupeError as `encodeView` */
   viewGroup(record: SessionRecord, principal: Principal | null): string {
     return this.#parts.versions.shown(record).kernel.hasView ? JSON.stringify(principal) : ''

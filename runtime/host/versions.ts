@@ -56,6 +56,11 @@ export class Versions {
     return this.#options.registry.kernelOf(record) ?? this.#refuse(record)
   }
 
+  /** How many of its last commits a session keeps. */
+  historyOf(session: Pick<SessionRecord, 'machine' | 'machineVersion'>): number {
+    return this.#options.registry.historyOf(session)
+  }
+
   /** What the session is to be migrated by before anything else; `null`: nothing, or not yet. */
   migrationOf(record: SessionRecord): Kernel | null {
     const kernel = this.#options.registry.migrationOf(record)

@@ -1,5 +1,6 @@
 /** The store as a process of a test sees it: what is armed goes wrong here, and nothing answers a process that is dead. */
 import { StoreFailure } from '../../actors/ports.ts'
+import type { SessionUpdated } from '../../actors/feed-message.ts'
 import type { Look, ServedVersions, SessionStore, StoreEntry, StoreOutcome } from '../../actors/ports.ts'
 import type { MailEntry } from '../../actors/mail.ts'
 import type { Position, SessionId, SessionRecord } from '../../actors/session.ts'
@@ -52,6 +53,10 @@ export class FaultyStore implements SessionStore {
 
   read(id: SessionId): Promise<SessionRecord | null> {
     return this.#call(() => this.#options.store.read(id))
+  }
+
+  history(id: SessionId, count: number): Promise<SessionUpdated[]> {
+    return this.#call(() => this.#options.store.history(id, count))
   }
 
   /** Asked for again and again, and mostly without consequences. */

@@ -96,6 +96,7 @@ export class Writer {
       firesAt: null,
       events: '["ADD"]',
       emitted: [],
+      history: 0,
       ...more,
     }
   }

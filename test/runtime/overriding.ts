@@ -6,6 +6,7 @@ export function overriding(store: SessionStore, members: Partial<SessionStore>):
     node: store.node,
     execute: (entries) => store.execute(entries),
     read: (id) => store.read(id),
+    history: (id, count) => store.history(id, count),
     positions: (ids) => store.positions(ids),
     broadcast: (id, message) => store.broadcast(id, message),
     look: (partition, horizonMs, limit, skip) => store.look(partition, horizonMs, limit, skip),

@@ -33,6 +33,7 @@ class World {
         await settled()
         return this.store.get(id) ?? null
       },
+      history: async () => [],
       positions: async (ids) => ids.map((id): Position | null => this.store.get(id) ?? null),
     })
     this.fanOut.start()

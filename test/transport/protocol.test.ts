@@ -16,7 +16,7 @@ const limits = { maxBatchLength: 3 }
 const hashes: Record<number, string> = {
   1: '885ef7539d36c67b',
   2: 'cabb8ec98dcffd3c',
-  3: '24b2764fd15c5b3f',
+  3: 'bba986999d508dc1',
 }
 
 describe('the description', () => {

@@ -21,6 +21,8 @@ export interface FanOutOptions extends ViewOptions {
   readonly logger: Logger
   /** One read of the store; `null`: no such session. */
   readonly read: (id: SessionId) => Promise<SessionRecord | null>
+  /** The last commits of a session, `count` at most, oldest first; empty if it keeps none. */
+  readonly history: (record: SessionRecord, count: number) => Promise<readonly SessionUpdated[]>
   /** Where sessions stand, all of one partition; `null`: gone. */
   readonly positions: (ids: readonly SessionId[]) => Promise<(Position | null)[]>
   /** Default 50. */
@@ -32,6 +34,9 @@ export interface FanOutOptions extends ViewOptions {
   /** How long a session without subscribers stays subscribed, so that quick returns cost nothing. Default 1000. */
   readonly lingerMs?: number
 }
+
+/** Commits between the reads of a record and of its history that do no harm. */
+const SPARE = 8
 
 export type AnyListener = (message: SessionUpdated | SessionEnded) => void
 
@@ -103,15 +108,16 @@ export class FanOut implements UpdateSink {
   }
 
   /**
-   * Subscribes. Either `joined` is called, with the newest record (`null`: no such session, not subscribed), or
-   * `failed`. Notifications flow from the call of `joined` on, so it must pass the record on before it returns.
+   * Subscribes. Either `joined` is called, with the newest record (`null`: no such session, not subscribed) and with what happened
+   * after `since`, where all of that is known (`null`: it is not), or `failed`. Notifications flow from the call of `joined` on, so it must pass the record on before it returns.
    * To give up while joining, call {@link leave} in `joined`.
    */
   join(
     id: SessionId,
     subscriber: Subscriber,
-    joined: (record: SessionRecord | null) => void,
+    joined: (record: SessionRecord | null, missed: readonly SessionUpdated[] | null) => void,
     failed: (error: unknown) => void,
+    since?: Position,
   ): void {
     const subject = this.#subjectOf(id)
     this.#joining.set(id, (this.#joining.get(id) ?? 0) + 1)
@@ -122,14 +128,18 @@ export class FanOut implements UpdateSink {
     }
     // The feed first, then the read: a commit in between is in one of both.
     subject.opened
-      .then(() => this.#options.read(id))
+      .then(() => this.#read(id, since))
       .then(
-        (record) => {
+        ({ record, history }) => {
           over()
           if (this.#subjects.get(id) !== subject) failed(leaving())
           else
             try {
-              joined(subject.admit(subscriber, record))
+              const newest = subject.admit(subscriber, record)
+              joined(
+                newest,
+                newest === null || since === undefined ? null : missedBetween(history, since, newest),
+              )
             } catch (error) {
               subject.leave(subscriber)
               failed(error)
@@ -145,6 +155,17 @@ export class FanOut implements UpdateSink {
       .catch((error: unknown) => {
         this.#options.logger.error({ id, reason: messageOf(error) }, 'a subscriber failed while joining')
       })
+  }
+
+  async #read(
+    id: SessionId,
+    since: Position | undefined,
+  ): Promise<{ record: SessionRecord | null; history: readonly SessionUpdated[] }> {
+    const { read, history } = this.#options
+    const record = await read(id)
+    const isBehind = record !== null && since?.epoch === record.epoch && since.version < record.version
+    // Each commit has one version or more. Read after the record, so that it reaches as far; what came between may be missing at the start.
+    return { record, history: isBehind ? await history(record, record.version - since.version + SPARE) : [] }
   }
 
   /** Ends a subscription, if there is one. */
@@ -258,6 +279,23 @@ export class FanOut implements UpdateSink {
     this.#byPartition[partitionOf(subject.id)]?.delete(subject)
     if (this.#subjects.get(subject.id) === subject) this.#subjects.delete(subject.id)
   }
+}
+
+/** All commits behind `since` up to `newest`; `null` if some are not there. */
+function missedBetween(
+  history: readonly SessionUpdated[],
+  since: Position,
+  newest: Position,
+): readonly SessionUpdated[] | null {
+  const missed = history.filter(
+    ({ record }) => comparePositions(record, since) > 0 && comparePositions(record, newest) <= 0,
+  )
+  let at = since
+  for (const { record, baseVersion } of missed) {
+    if (record.epoch !== at.epoch || baseVersion > at.version) return null
+    at = record
+  }
+  return missed.length > 0 && comparePositions(at, newest) === 0 ? missed : null
 }
 
 function leaving(): TroupeError {

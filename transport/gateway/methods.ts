@@ -1,8 +1,10 @@
 /** What each method does: parameters in, one answer out. */
 import { TroupeError } from '../../actors/errors.ts'
-import { comparePositions, type SessionId } from '../../actors/session.ts'
-import type { Clock, SessionService } from '../../actors/ports.ts'
+import { comparePositions, type Position, type SessionId } from '../../actors/session.ts'
+import type { SessionUpdated } from '../../actors/feed-message.ts'
+import type { Clock, Principal, SessionService } from '../../actors/ports.ts'
 import { invalidParams } from '../protocol/failures.ts'
+import { missedUpdateText } from '../protocol/notification-text.ts'
 import { methods as schemas, type MethodName, type Params } from '../protocol/messages.ts'
 import type { FanOut } from '../feed/fan-out.ts'
 import { waitFor } from '../feed/wait-for.ts'
@@ -125,20 +127,24 @@ const table: { readonly [M in MethodName]: Method<M> } = {
   subscribe: {
     order: 'alone',
     lane: ofSession,
-    run({ fanOut }, { id, since, delta }, call) {
+    run({ fanOut, service }, { id, since, delta }, call) {
       join(
         fanOut,
         id,
         delta ?? false,
         call,
-        (record) => {
+        (record, history) => {
+          const missed = history === null ? null : missedText(service, history, call.client.principal)
           if (record === null) call.fail(new TroupeError('not_found', `There is no session ${id}.`))
           else if (since !== undefined && comparePositions(since, record) === 0) {
             call.client.isCurrent(id, record)
             call.text('{"recovered":true,"session":null}')
+          } else if (missed !== null) {
+            call.wrapped(`{"recovered":true,"updates":[${missed}],"session":`, record)
           } else call.wrapped('{"recovered":false,"session":', record)
         },
         (error) => call.fail(error),
+        since,
       )
     },
   },
@@ -183,6 +189,30 @@ const table: { readonly [M in MethodName]: Method<M> } = {
   },
 }
 
+/** More than this is not sent: the newest view is. */
+const MAX_MISSED_LENGTH = 1024 * 1024
+
+/** The updates of a subscription that resumes, without the brackets; `null` if they are too much, or one cannot be shown. */
+function missedText(
+  service: SessionService,
+  missed: readonly SessionUpdated[],
+  principal: Principal | null,
+): string | null {
+  const texts: string[] = []
+  let length = 0
+  try {
+    for (const each of missed) {
+      const text = missedUpdateText(service.encodeView(each.record, principal), each)
+      length += text.length
+      if (length > MAX_MISSED_LENGTH) return null
+      texts.push(text)
+    }
+    return texts.join(',')
+  } catch {
+    return null
+  }
+}
+
 /** The word of the catalogue for something that was done though the caller must ask again. */
 function notSubscribed(id: SessionId, cause: unknown): TroupeError {
   return new TroupeError(
@@ -203,6 +233,7 @@ function join(
   call: Call,
   joined: Parameters<FanOut['join']>[2],
   failed: (error: unknown) => void,
+  since?: Position,
 ): void {
   const { client } = call
   try {
@@ -214,15 +245,16 @@ function join(
   fanOut.join(
     id,
     client,
-    (record) => {
+    (record, missed) => {
       if (record === null) client.releaseSubscription(id)
       if (client.closed) fanOut.leave(id, client)
-      joined(record)
+      joined(record, missed)
     },
     (error) => {
       client.releaseSubscription(id)
       failed(error)
     },
+    since,
   )
 }
 

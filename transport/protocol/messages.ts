@@ -162,8 +162,23 @@ export const methods = {
         ),
     }),
     result: z.strictObject({
-      recovered: z.boolean().describe('True: `since` is current, nothing was missed.'),
-      session: view.nullable().describe('`null` only when recovered.'),
+      recovered: z
+        .boolean()
+        .describe('True: `since` is current and nothing was missed, or all that was missed is in `updates`.'),
+      session: view.nullable().describe('`null` only when `since` is current.'),
+      updates: z
+        .array(
+          view.extend({
+            events: eventTypes,
+            emitted: z
+              .array(z.strictObject({ version, event: json }))
+              .describe('What the machine emitted, oldest first.'),
+          }),
+        )
+        .optional()
+        .describe(
+          'If the definition keeps a history that reaches back to `since`: each commit after it, oldest first; the last is as `session`.',
+        ),
     }),
     errors: ['not_found'],
   },

@@ -1,5 +1,6 @@
 /** Notifications as frames, put around JSON text that is encoded already. Ids are plain ASCII without quotes. */
 import type { EndReason, Epoch, Position, SessionId } from '../../actors/session.ts'
+import type { SessionUpdated } from '../../actors/feed-message.ts'
 import type { NotificationName } from './messages.ts'
 
 function notificationText(method: NotificationName, params: string): string {
@@ -9,6 +10,12 @@ function notificationText(method: NotificationName, params: string): string {
 /** `view`: JSON text of an object; `events`: JSON text of an array of strings. */
 export function sessionUpdatedText(view: string, events: string): string {
   return notificationText('sessionUpdated', `${view.slice(0, -1)},"events":${events}}`)
+}
+
+/** A commit in the reply of a subscription that resumes. `view`: JSON text of an object. */
+export function missedUpdateText(view: string, { events, emitted }: SessionUpdated): string {
+  const texts = emitted.map(({ version, event }) => `{"version":${version},"event":${event}}`)
+  return `${view.slice(0, -1)},"events":${events},"emitted":[${texts.join(',')}]}`
 }
 
 /** `patch`: JSON text of a JSON Patch; `events`: JSON text of an array of strings. */

@@ -29,7 +29,7 @@ export async function startRig(
   const service = new MemoryService()
   const feed = new HandFeed()
   const log = new KeptLog()
-  const { read, positions } = service
+  const { read, positions, history } = service
   const fanOut = new FanOut({
     feed,
     node: 'here',
@@ -37,6 +37,7 @@ export async function startRig(
     logger: log,
     read,
     positions,
+    history,
     encodeView: (record, principal) => service.encodeView(record, principal),
     viewGroup: () => service.viewGroup(),
   })

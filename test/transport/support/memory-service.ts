@@ -7,6 +7,7 @@ import type {
   UpdateResult,
   UpdateSink,
 } from '../../../actors/ports.ts'
+import type { SessionUpdated } from '../../../actors/feed-message.ts'
 import { TroupeError } from '../../../actors/errors.ts'
 import type { Until } from '../../../actors/until.ts'
 import type { Position, PublicState, SessionId, SessionRecord } from '../../../actors/session.ts'
@@ -25,6 +26,7 @@ export class MemoryService implements SessionService {
   failure: Error | null = null
   /** Why no session can be shown. */
   unshowable: Error | null = null
+  readonly #histories = new Map<string, readonly SessionUpdated[]>()
   #created = 0
   #epoch = 1000
   /** Writes are done one after another, as the mailboxes of the real service do. */
@@ -102,6 +104,12 @@ export class MemoryService implements SessionService {
   readonly positions = async (ids: readonly SessionId[]): Promise<(Position | null)[]> =>
     ids.map((id) => this.sessions.get(id) ?? null)
 
+  /** How many commits a session keeps. */
+  keeps = 0
+
+  readonly history = async ({ id }: SessionRecord, count: number): Promise<readonly SessionUpdated[]> =>
+    this.keeps === 0 ? [] : (this.#histories.get(id) ?? []).slice(-Math.min(this.keeps, count))
+
   #existing(id: SessionId): SessionRecord {
     const record = this.sessions.get(id)
     if (record === undefined) throw new TroupeError('not_found', `There is no session ${id}.`)
@@ -110,7 +118,9 @@ export class MemoryService implements SessionService {
 
   #commit(record: SessionRecord, caller: Caller): void {
     this.sessions.set(record.id, record)
-    this.sink.publish(makeUpdate(record, 'here'), originsOf(caller))
+    const update = makeUpdate(record, 'here')
+    this.#histories.set(record.id, [...(this.#histories.get(record.id) ?? []), update])
+    this.sink.publish(update, originsOf(caller))
   }
 
   #write<T>(name: string, act: () => T): Promise<T> {
