@@ -16,6 +16,7 @@ const limits = { maxBatchLength: 3 }
 const hashes: Record<number, string> = {
   1: '885ef7539d36c67b',
   2: 'cabb8ec98dcffd3c',
+  3: 'f380eb7301a1ef88',
 }
 
 describe('the description', () => {
