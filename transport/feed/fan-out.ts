@@ -7,13 +7,14 @@ import type { FeedMessage, SessionEnded, SessionUpdated } from '../../actors/fee
 import type { Clock, Feed, Logger, UpdateSink } from '../../actors/ports.ts'
 import { PARTITIONS, partitionOf } from '../../actors/partitions.ts'
 import { TroupeError, messageOf } from '../../actors/errors.ts'
+import { checkAccess } from '../../actors/access.ts'
 import { comparePositions, type Position, type SessionId, type SessionRecord } from '../../actors/session.ts'
 import { Comparison } from './comparison.ts'
-import { Notifier, type ViewOptions } from './notifier.ts'
+import { Notifier, type NotifierOptions } from './notifier.ts'
 import { Subject, type SubjectOptions } from './subject.ts'
 import type { Subscriber } from './subscriber.ts'
 
-export interface FanOutOptions extends ViewOptions {
+export interface FanOutOptions extends NotifierOptions {
   readonly feed: Feed
   /** Id of this process among the writers: its own news comes by {@link FanOut.publish}, not by the feed. */
   readonly node: string
@@ -113,6 +114,12 @@ export class FanOut implements UpdateSink {
     joined: (record: SessionRecord | null) => void,
     failed: (error: unknown) => void,
   ): void {
+    try {
+      if (subscriber.watches !== undefined) checkAccess(subscriber.principal, subscriber.watches, id)
+    } catch (error) {
+      failed(error)
+      return
+    }
     const subject = this.#subjectOf(id)
     this.#joining.set(id, (this.#joining.get(id) ?? 0) + 1)
     const over = (): void => {
