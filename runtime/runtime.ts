@@ -2,6 +2,7 @@
 import type { Server } from 'node:http'
 import type { Server as TlsServer } from 'node:https'
 import { randomBytes } from 'node:crypto'
+import { TroupeError } from '../actors/errors.ts'
 import { partitionOf, PARTITIONS } from '../actors/partitions.ts'
 import type { Clock, Logger } from '../actors/ports.ts'
 import type { Registry } from '../actors/registry.ts'
@@ -11,6 +12,8 @@ import type { AuditHealth, AuditService } from '../persistence/audit/worker.ts'
 import { Keys } from '../persistence/keys.ts'
 import { RedisSessionStore } from '../persistence/redis-session-store.ts'
 import { connectRedis } from '../persistence/redis.ts'
+import { signAccessToken } from '../transport/auth/access-token.ts'
+import type { AccessTokenRequest } from '../transport/auth/access-token.ts'
 import type { RequestAuthenticator } from '../transport/auth/authenticator.ts'
 import type { Gatekeeper } from '../transport/auth/gatekeeper.ts'
 import { RedisFeed } from '../transport/feed/redis-feed.ts'
@@ -138,6 +141,18 @@ export class Runtime extends SessionApi {
     })
     this.#gateways.add(gateway)
     return gateway
+  }
+
+  /**
+   * A token (JWT) whose holder may do only this with this session, checked wherever tokens are; what the definition's `authorize`
+   * forbids its principal it forbids the holder too. Needs `authSecret`.
+   * @throws TroupeError `invalid_params`
+   */
+  async createAccessToken(request: AccessTokenRequest): Promise<string> {
+    const { authSecret, authAudience, authIssuer } = this.#options
+    if (authSecret === null)
+      throw new TroupeError('invalid_params', 'access tokens are signed with authSecret: give that option')
+    return signAccessToken({ secret: authSecret, audience: authAudience, issuer: authIssuer }, request)
   }
 
   /** How this process does; asks Redis, and waits at most a second for its answer. */

@@ -11,7 +11,7 @@ import type { AuthorizedSession, AuthorizeRequest } from '../../actors/authoriza
 import type { SessionDefinition } from '../../actors/define-session.ts'
 import type { TroupeError } from '../../actors/errors.ts'
 import type { Kernel } from '../../actors/kernel.ts'
-import type { Caller, Logger, Principal } from '../../actors/ports.ts'
+import type { Caller, Logger, Principal, UpdateRequest } from '../../actors/ports.ts'
 import type { Registry } from '../../actors/registry.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import { validate } from '../../actors/validate.ts'
@@ -69,7 +69,7 @@ export class Permissions {
     { definition }: Kernel,
     { principal, isTrusted }: Caller,
     id: SessionId,
-    event: AuthorizeRequest['event'],
+    event: UpdateRequest['event'],
     session: () => AuthorizedSession,
   ): void {
     if (definition.authorize === undefined || isTrusted === true) return

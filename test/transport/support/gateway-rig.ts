@@ -96,7 +96,7 @@ interface Received {
 }
 
 /** A WebSocket client that keeps every frame in the order of arrival. */
-class TestClient {
+export class TestClient {
   readonly socket: WebSocket
   readonly frames: string[] = []
   readonly closed: Promise<{ code: number; reason: string }>
