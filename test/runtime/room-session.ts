@@ -44,7 +44,7 @@ const machine = setup({
   },
 })
 
-export function isMember(context: Room, who: string | undefined): boolean {
+function isMember(context: Room, who: string | undefined): boolean {
   return who === context.owner || context.members.includes(who ?? '')
 }
 
