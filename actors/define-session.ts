@@ -9,6 +9,7 @@ import type {
   SnapshotFrom,
   StateValue,
 } from 'xstate'
+import type { Authorize } from './authorization.ts'
 import type { Principal } from './ports.ts'
 import type { SessionId } from './session.ts'
 
@@ -57,6 +58,11 @@ export interface SessionConfig<M extends AnyStateMachine> {
   readonly history?: number
   /** What a principal gets to see instead of the context; must be pure. Default: the context. */
   readonly view?: (snapshot: SnapshotFrom<M>, principal: Principal | null) => unknown
+  /**
+   * Who may do what: asked before each call of a client, with the state that the call rests on, and before each update goes to a
+   * subscriber. Must be synchronous and pure; what is not `true`, or throws, is no. Default: everybody may do everything.
+   */
+  readonly authorize?: Authorize<M>
   /**
    * Makes the state of a session of an older version one of this version; must be pure. Runs when an event, a timer or a result comes to
    * the session, once all processes that serve the definition know this version; reads show what it would return. Without it

@@ -2,6 +2,7 @@
  * The interfaces between the rooms. `persistence/` and `transport/` implement or use them and never meet;
  * `runtime/` puts them together.
  */
+import type { Access } from './access.ts'
 import type { FeedMessage, SessionUpdated } from './feed-message.ts'
 import type { MailEntry, OutgoingMail } from './mail.ts'
 import type { Until } from './until.ts'
@@ -26,6 +27,8 @@ export interface Clock {
 export interface Principal {
   readonly id: string
   readonly claims?: Readonly<Record<string, unknown>>
+  /** The bounds of the token it came with; absent: it may do what definitions let it. */
+  readonly access?: Access
 }
 
 /** A sender's idempotency key, digested: `digest` of principal and key, `fingerprint` of the event. */
@@ -91,10 +94,12 @@ export interface CheckEntry extends EntryBase {
   readonly base: Position | null
 }
 
-/** End a session as its next version: `deleted` at any position; `expired` only past its `expiresAt`. */
+/** End a session as its next version: `deleted` at any position, or only at `base`; `expired` only past its `expiresAt`. */
 export interface EndEntry extends EntryBase {
   readonly kind: 'end'
   readonly number: number
+  /** Absent or `null`: wherever it is. */
+  readonly base?: Position | null
   readonly reason: 'deleted' | 'expired'
   /** JSON text of an object for the audit; the store adds which machine it was, which it knows best. */
   readonly audit: string
@@ -249,6 +254,8 @@ export interface UpdateSink {
 export interface Caller {
   readonly principal: Principal | null
   readonly origin: object | null
+  /** Code of this process that calls for itself: no definition is asked whether it may. */
+  readonly isTrusted?: true
 }
 
 export interface CreateRequest {

@@ -20,6 +20,7 @@ const MEMBERS = new Set([
   'emitted',
   'view',
   'migrate',
+  'authorize',
   'actors',
   'overdueTimers',
   'history',
@@ -39,6 +40,7 @@ export class Registry {
   readonly #newest = new Map<string, Kernel>()
   /** The newest that can migrate. */
   readonly #migrating = new Map<string, Kernel>()
+  #hasRules = false
   readonly #log: (details: object, message: string) => void
 
   /** @param log receives what machines say with XState's `log` action */
@@ -62,11 +64,17 @@ export class Registry {
       this.#log({ machine: name, version }, parts.map(String).join(' ')),
     )
     versions.set(version, kernel)
+    if (definition.authorize !== undefined) this.#hasRules = true
     this.#versions.set(name, versions)
     const isNewest = (kernels: Map<string, Kernel>): boolean =>
       version >= (kernels.get(name)?.definition.version ?? 0)
     if (isNewest(this.#newest)) this.#newest.set(name, kernel)
     if (definition.migrate !== undefined && isNewest(this.#migrating)) this.#migrating.set(name, kernel)
+  }
+
+  /** Whether any definition has a rule: without one, nothing need be read to ask it. */
+  get hasRules(): boolean {
+    return this.#hasRules
   }
 
   names(): string[] {
@@ -132,7 +140,7 @@ function checkDefinition(candidate: unknown): SessionDefinition {
       refuse(`${option} must be a Standard Schema (zod, valibot, ArkType, …)`)
     }
   }
-  for (const option of ['view', 'migrate'] as const) {
+  for (const option of ['view', 'migrate', 'authorize'] as const) {
     const given: unknown = candidate[option]
     if (given !== undefined && typeof given !== 'function') refuse(`${option} must be a function`)
   }

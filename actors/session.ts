@@ -24,6 +24,9 @@ export type SessionStatus = 'active' | 'done' | 'error'
 /** Why a session is no more. */
 export type EndReason = 'deleted' | 'expired' | 'lost'
 
+/** Why a subscription is over: the session is no more, or its subscriber may no longer see it. */
+export type SubscriptionEnd = EndReason | 'forbidden'
+
 /** What Redis holds for a session. Times are milliseconds since 1970 on Redis' clock. */
 export interface SessionRecord extends Position {
   readonly id: SessionId

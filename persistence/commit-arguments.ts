@@ -37,7 +37,7 @@ export function encodeCall(
 
 function encodeEntry(entry: StoreEntry, partition: number, node: string, args: (string | number)[]): void {
   const number = entry.kind === 'check' ? 0 : entry.number
-  const base = entry.kind === 'end' || entry.base === null ? NO_POSITION : entry.base
+  const base = entry.base ?? NO_POSITION
   const mail = entry.kind === 'commit' ? mailArguments(entry) : NO_MAIL
   const span =
     1 +

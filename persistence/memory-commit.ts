@@ -57,10 +57,12 @@ export function answer(call: MemoryCall, entry: StoreEntry): StoreOutcome {
     if (entry.kind === 'check' && found === null) server.clearDue('timer', entry.id)
     return elsewhere(found, nowMs)
   }
-  if (entry.kind === 'end')
-    return finish(call, entry.id, found, entry.reason, entry.audit, `${node}-${entry.number}`, entry.number)
-  const { base } = entry
+  const { base = null } = entry
   const isThere = base !== null && base.epoch === record.epoch && base.version === record.version
+  if (entry.kind === 'end') {
+    if (base !== null && !isThere) return { kind: 'stale', record }
+    return finish(call, entry.id, found, entry.reason, entry.audit, `${node}-${entry.number}`, entry.number)
+  }
   if (entry.kind === 'check') return isThere ? { kind: 'current' } : { kind: 'stale', record }
   if (base !== null) {
     if (record.machine === entry.machine && record.machineVersion > entry.machineVersion)

@@ -1,6 +1,7 @@
 /** The package `troupe`: what a user's code imports. */
 import type { SessionDefinition } from '../actors/define-session.ts'
 import type { Logger } from '../actors/ports.ts'
+import type { RequestAuthenticator } from '../transport/auth/authenticator.ts'
 import { checkRedis } from '../persistence/probe-redis.ts'
 import { registerAll } from './definitions/register-all.ts'
 import { createLogger } from './logging.ts'
@@ -18,6 +19,8 @@ export type {
   SessionDefinition,
   SessionIdOf,
 } from '../actors/define-session.ts'
+export type { Access, SessionAction } from '../actors/access.ts'
+export type { Authorize, AuthorizedSession, AuthorizeRequest } from '../actors/authorization.ts'
 export { sendToSession } from '../actors/mail.ts'
 export type { Undelivered } from '../actors/mail.ts'
 export { executionOf } from '../actors/promise-run.ts'
@@ -25,9 +28,11 @@ export type { Execution } from '../actors/promise-run.ts'
 export { TroupeError } from '../actors/errors.ts'
 export type { ErrorCode } from '../actors/errors.ts'
 export type { Logger, Principal } from '../actors/ports.ts'
-export type { EndReason, Position } from '../actors/session.ts'
+export type { EndReason, Position, SubscriptionEnd } from '../actors/session.ts'
 export type { SessionView } from '../actors/view.ts'
 export type { Until } from '../actors/until.ts'
+export type { AccessTokenRequest } from '../transport/auth/access-token.ts'
+export type { Identity, RequestAuthenticator } from '../transport/auth/authenticator.ts'
 export type { SessionNotice } from './notices.ts'
 export type { Options } from './options.ts'
 export type { Runtime, RuntimeHealth } from './runtime.ts'
@@ -37,6 +42,11 @@ export interface RuntimeConfig extends Partial<Omit<Options, 'redisUrl'>> {
   readonly definitions: readonly SessionDefinition[]
   /** Where sessions are kept, e.g. `redis://127.0.0.1:6379`. */
   readonly redisUrl: string
+  /**
+   * Who sends a request: asked at each upgrade, before tokens. `null`: it does not know; then a token may tell, if tokens are
+   * configured. Default: tokens alone.
+   */
+  readonly authenticate?: RequestAuthenticator
   /** Default: JSON lines on standard error, from `logLevel` on. */
   readonly logger?: Logger
 }
@@ -50,7 +60,12 @@ export interface RuntimeConfig extends Partial<Omit<Options, 'redisUrl'>> {
  * const runtime = await createRuntime({ definitions: [counter], redisUrl: 'redis://127.0.0.1:6379' })
  * runtime.attach(httpServer)
  */
-export async function createRuntime({ definitions, logger, ...given }: RuntimeConfig): Promise<Runtime> {
+export async function createRuntime({
+  definitions,
+  logger,
+  authenticate,
+  ...given
+}: RuntimeConfig): Promise<Runtime> {
   const options = completeOptions(given)
   const { redisUrl } = options
   if (redisUrl === null) throw new Error('createRuntime needs redisUrl, e.g. redis://127.0.0.1:6379')
@@ -63,5 +78,5 @@ export async function createRuntime({ definitions, logger, ...given }: RuntimeCo
       'no databaseUrl is given: transitions wait in Redis until a process that has one writes them',
     )
   }
-  return Runtime.start({ options: { ...options, redisUrl }, registry, log })
+  return Runtime.start({ options: { ...options, redisUrl }, registry, log, authenticate })
 }

@@ -1,7 +1,7 @@
 /** What callbacks of the TypeScript API hear about sessions. */
 import { messageOf } from '../actors/errors.ts'
 import type { Logger, Principal } from '../actors/ports.ts'
-import type { EndReason, Position, SessionRecord } from '../actors/session.ts'
+import type { Position, SessionRecord, SubscriptionEnd } from '../actors/session.ts'
 import type { Notification, Subscriber } from '../transport/feed/subscriber.ts'
 
 export type SessionNotice<S> =
@@ -11,7 +11,12 @@ export type SessionNotice<S> =
   | { readonly kind: 'message'; readonly message: unknown }
   /** Messages or emitted events may have been missed; the session itself is told anew. */
   | { readonly kind: 'gap' }
-  | { readonly kind: 'ended'; readonly id: string; readonly position: Position; readonly reason: EndReason }
+  | {
+      readonly kind: 'ended'
+      readonly id: string
+      readonly position: Position
+      readonly reason: SubscriptionEnd
+    }
 
 export class CallbackSubscriber<S> implements Subscriber {
   readonly principal: Principal | null = null

@@ -76,3 +76,21 @@ export function originList(about: About<readonly string[]>): Option<readonly str
     allowed: 'origins such as https://example.org, separated by commas',
   }
 }
+
+/** Text that may be left out; `null`: it was. */
+export function optionalText(
+  about: Omit<About<string | null>, 'default'> & { fits: (value: string) => boolean; allowed: string },
+): Option<string | null> {
+  const { fits, ...rest } = about
+  return { defaultText: 'none', ...rest, default: null, schema: z.union([z.null(), z.string().refine(fits)]) }
+}
+
+/** Texts, separated by commas. */
+export function textList(
+  about: About<readonly string[]> & { fits: (value: string) => boolean; allowed: string },
+): Option<readonly string[]> {
+  const { fits, ...rest } = about
+  const list = z.array(z.string().refine(fits))
+  const fromText = z.string().transform((value) => value.split(',').map((part) => part.trim()))
+  return { ...rest, schema: z.union([list, fromText.pipe(list)]) }
+}

@@ -1,6 +1,18 @@
+import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
+import { isAddressRange } from '../transport/gateway/client-address.ts'
 import { limitTable } from '../transport/gateway/limits.ts'
-import { choice, flag, integer, originList, serverUrl, text, type Option } from './option-kinds.ts'
+import {
+  choice,
+  flag,
+  integer,
+  optionalText,
+  originList,
+  serverUrl,
+  text,
+  textList,
+  type Option,
+} from './option-kinds.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -68,6 +80,46 @@ export const optionTable = {
     defaultText: 'pages on localhost',
     description: 'Origins of the web pages that may connect, separated by commas.',
   }),
+  authSecret: optionalText({
+    fits: (value) => Buffer.byteLength(value) >= 32,
+    allowed: 'a secret of 32 bytes or more',
+    secret: true,
+    description: 'Clients authenticate by tokens (JWT) that are signed with this secret (HS256).',
+  }),
+  authJwks: optionalText({
+    fits: isKeySetPlace,
+    allowed: 'the path of a file, or a URL with https:// (http:// on this machine)',
+    secret: true,
+    description:
+      'Clients authenticate by tokens (JWT) that are signed with a key of this JSON Web Key Set (RS, PS, ES, EdDSA).',
+  }),
+  authAudience: optionalText({
+    fits: (value) => value !== '',
+    allowed: 'a text',
+    description: 'What the audience (`aud`) of tokens must hold.',
+  }),
+  authIssuer: optionalText({
+    fits: (value) => value !== '',
+    allowed: 'a text',
+    description: 'What the issuer (`iss`) of tokens must be.',
+  }),
+  tlsCert: optionalText({
+    fits: (value) => value !== '',
+    allowed: 'the path of a PEM file',
+    description: 'Certificate, with its chain: serves `wss://` and `https://`. With TLS_KEY.',
+  }),
+  tlsKey: optionalText({
+    fits: (value) => value !== '',
+    allowed: 'the path of a PEM file',
+    description: 'Private key of the certificate.',
+  }),
+  trustProxy: textList({
+    default: [],
+    defaultText: 'none',
+    fits: isAddressRange,
+    allowed: 'IP addresses or ranges such as 10.0.0.0/8, separated by commas',
+    description: 'Proxies whose `X-Forwarded-For` tells where a connection comes from.',
+  }),
   maxFrameBytes: integer({
     default: limitTable.maxFrameBytes.value,
     min: 1024,
@@ -92,6 +144,44 @@ export const optionTable = {
     min: 1,
     max: MANY,
     description: limitTable.maxConnections.meaning,
+  }),
+  maxConnectionsPerAddress: integer({
+    default: limitTable.maxConnectionsPerAddress.value,
+    min: 1,
+    max: MANY,
+    description: limitTable.maxConnectionsPerAddress.meaning,
+  }),
+  maxUnauthenticated: integer({
+    default: limitTable.maxUnauthenticated.value,
+    min: 1,
+    max: MANY,
+    description: limitTable.maxUnauthenticated.meaning,
+  }),
+  authenticateWithinMs: integer({
+    default: limitTable.authenticateWithinMs.value,
+    min: 10,
+    max: MINUTE_MS,
+    unit: 'ms',
+    description: limitTable.authenticateWithinMs.meaning,
+  }),
+  maxRequestsPerSecond: integer({
+    default: limitTable.maxRequestsPerSecond.value,
+    min: 0,
+    max: MANY,
+    description: limitTable.maxRequestsPerSecond.meaning,
+  }),
+  maxRequestBurst: integer({
+    default: limitTable.maxRequestBurst.value,
+    min: 1,
+    max: MANY,
+    description: limitTable.maxRequestBurst.meaning,
+  }),
+  maxIdleMs: integer({
+    default: limitTable.maxIdleMs.value,
+    min: 0,
+    max: 24 * HOUR_MS,
+    unit: 'ms',
+    description: limitTable.maxIdleMs.meaning,
   }),
   maxBufferedBytes: integer({
     default: limitTable.maxBufferedBytes.value,
@@ -180,4 +270,18 @@ export function flagName(name: OptionName): string {
 export function defaultText(name: OptionName): string {
   const option: Option<unknown> = optionTable[name]
   return option.defaultText ?? String(option.default)
+}
+
+/** A file, or where keys come safely from. */
+function isKeySetPlace(value: string): boolean {
+  if (!/^[a-z]+:\/\//i.test(value)) return value !== ''
+  if (!URL.canParse(value)) return false
+  const { protocol, hostname } = new URL(value)
+  return protocol === 'https:' || (protocol === 'http:' && isThisMachine(hostname))
+}
+
+/** Whether a host to listen on, or to ask, can only be this machine. */
+export function isThisMachine(host: string): boolean {
+  const bare = host.replace(/^\[(.*)\]$/, '$1')
+  return bare === 'localhost' || bare === '::1' || (isIP(bare) === 4 && bare.startsWith('127.'))
 }

@@ -98,7 +98,19 @@ function assemble(given: readonly Given[], problems: string[]): Options {
         `${flagName('maxBufferedBytes')} (${String(options.maxBufferedBytes)}).`,
     )
   }
+  if ((options.tlsCert === null) !== (options.tlsKey === null))
+    problems.push(`${flagName('tlsCert')} and ${flagName('tlsKey')} go together: give both, or none.`)
+  if ((options.authAudience ?? options.authIssuer) !== null && !takesTokens(options)) {
+    problems.push(
+      `${flagName('authAudience')} and ${flagName('authIssuer')} need ${flagName('authSecret')} or ${flagName('authJwks')}: no tokens are taken.`,
+    )
+  }
   return options
+}
+
+/** Whether clients authenticate by tokens. */
+export function takesTokens({ authSecret, authJwks }: Pick<Options, 'authSecret' | 'authJwks'>): boolean {
+  return authSecret !== null || authJwks !== null
 }
 
 function readArguments(argv: readonly string[]) {

@@ -1,6 +1,8 @@
 /** All parts of a serving process on Redis, put together. */
 import type { Server } from 'node:http'
+import type { Server as TlsServer } from 'node:https'
 import { randomBytes } from 'node:crypto'
+import { TroupeError } from '../actors/errors.ts'
 import { partitionOf, PARTITIONS } from '../actors/partitions.ts'
 import type { Clock, Logger } from '../actors/ports.ts'
 import type { Registry } from '../actors/registry.ts'
@@ -10,9 +12,17 @@ import type { AuditHealth, AuditService } from '../persistence/audit/worker.ts'
 import { Keys } from '../persistence/keys.ts'
 import { RedisSessionStore } from '../persistence/redis-session-store.ts'
 import { connectRedis } from '../persistence/redis.ts'
+import { signAccessToken } from '../transport/auth/access-token.ts'
+import type { AccessTokenRequest } from '../transport/auth/access-token.ts'
+import type { RequestAuthenticator } from '../transport/auth/authenticator.ts'
+import type { Gatekeeper } from '../transport/auth/gatekeeper.ts'
 import { RedisFeed } from '../transport/feed/redis-feed.ts'
+import { addressList } from '../transport/gateway/client-address.ts'
+import { defaultLimits } from '../transport/gateway/limits.ts'
+import type { GatewayLimits } from '../transport/gateway/limits.ts'
 import { attachGateway } from '../transport/gateway/server.ts'
 import type { Gateway } from '../transport/gateway/server.ts'
+import { createGatekeeper } from './authentication.ts'
 import { systemClock } from './clock.ts'
 import type { Options } from './options.ts'
 import { Serving } from './serving.ts'
@@ -25,6 +35,8 @@ export interface RuntimeParts {
   readonly registry: Registry
   readonly log: Logger
   readonly clock?: Clock
+  /** See `RuntimeConfig.authenticate`. */
+  readonly authenticate?: RequestAuthenticator | undefined
 }
 
 export interface RuntimeHealth {
@@ -46,13 +58,16 @@ export class Runtime extends SessionApi {
   readonly #feed: RedisFeed
   readonly #wakeup: AuditWakeup
   protected readonly serving: Serving
+  /** Finds out who clients are; `null`: no authentication is configured. */
+  readonly gatekeeper: Gatekeeper | null
   readonly #gateways = new Set<Gateway>()
   #audit: AuditService | null = null
   #closing: Promise<void> | null = null
 
   /** Use {@link Runtime.start}. */
-  private constructor({ options, registry, log, clock = systemClock }: RuntimeParts) {
+  private constructor({ options, registry, log, clock = systemClock, authenticate }: RuntimeParts) {
     super()
+    this.gatekeeper = createGatekeeper(options, authenticate ?? null, log)
     this.#options = options
     this.#log = log
     this.#clock = clock
@@ -113,33 +128,31 @@ export class Runtime extends SessionApi {
   }
 
   /** Serves WebSocket clients at `/ws` of an HTTP server. Without authentication: connections from this machine only. */
-  attach(server: Server): Gateway {
-    const {
-      maxFrameBytes,
-      maxSubscriptions,
-      maxConnections,
-      maxBufferedBytes,
-      maxBacklogBytes,
-      heartbeatMs,
-    } = this.#options
+  attach(server: Server | TlsServer): Gateway {
     const gateway = attachGateway(server, {
       service: this.serving.host,
       fanOut: this.serving.fanOut,
       clock: this.#clock,
       logger: this.#log,
       ...(this.#options.allowedOrigins.length > 0 ? { origins: this.#options.allowedOrigins } : {}),
-      limits: {
-        maxFrameBytes,
-        maxBatchLength: this.#options.maxBatchLength,
-        maxSubscriptions,
-        maxConnections,
-        maxBufferedBytes,
-        maxBacklogBytes,
-        heartbeatMs,
-      },
+      gatekeeper: this.gatekeeper,
+      proxies: this.#options.trustProxy.length > 0 ? addressList(this.#options.trustProxy) : null,
+      limits: gatewayLimits(this.#options),
     })
     this.#gateways.add(gateway)
     return gateway
+  }
+
+  /**
+   * A token (JWT) whose holder may do only this with this session, checked wherever tokens are; what the definition's `authorize`
+   * forbids its principal it forbids the holder too. Needs `authSecret`.
+   * @throws TroupeError `invalid_params`
+   */
+  async createAccessToken(request: AccessTokenRequest): Promise<string> {
+    const { authSecret, authAudience, authIssuer } = this.#options
+    if (authSecret === null)
+      throw new TroupeError('invalid_params', 'access tokens are signed with authSecret: give that option')
+    return signAccessToken({ secret: authSecret, audience: authAudience, issuer: authIssuer }, request)
   }
 
   /** How this process does; asks Redis, and waits at most a second for its answer. */
@@ -175,4 +188,12 @@ export class Runtime extends SessionApi {
     this.#feed.stop()
     this.#store.stop()
   }
+}
+
+/** Those of the gateway's limits that are options. */
+function gatewayLimits(options: Options): Partial<GatewayLimits> {
+  const names = Object.keys(defaultLimits) as (keyof GatewayLimits)[]
+  return Object.fromEntries(
+    names.flatMap((name) => (name in options ? [[name, options[name as keyof Options]]] : [])),
+  )
 }

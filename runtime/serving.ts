@@ -48,6 +48,7 @@ export class Serving {
       positions: (ids) => store.positions(ids),
       encodeView: (record, principal) => this.host.encodeView(record, principal),
       viewGroup: (record, principal) => this.host.viewGroup(record, principal),
+      screen: (record) => this.host.screen(record),
     })
     this.host = new SessionHost({
       store,

@@ -13,8 +13,8 @@ import { CallbackSubscriber } from './notices.ts'
 import type { SessionNotice } from './notices.ts'
 import type { Serving } from './serving.ts'
 
-/** What a caller of the TypeScript API is to the host: nobody in particular, on no connection. */
-const CALLER: Caller = { principal: null, origin: null }
+/** What a caller of the TypeScript API is to the host: the server itself, on no connection. */
+const CALLER: Caller = { principal: null, origin: null, isTrusted: true }
 
 export interface UpdateOptions {
   /** Idempotency key: the same key with the same event is applied once within `commandKeyTtlMs`. */
@@ -61,7 +61,7 @@ export abstract class SessionApi {
 
   /** The session as it is now, by one read; `null`: there is none. @throws TroupeError `unavailable` */
   async getSession<D = unknown>(id: SessionIdOf<D> | string): Promise<Session<D> | null> {
-    const record = await this.serving.host.get(asId(id))
+    const record = await this.serving.host.get(asId(id), CALLER)
     return record === null ? null : this.#session<D>(record)
   }
 
@@ -87,7 +87,7 @@ export abstract class SessionApi {
 
   /** Tells all subscribers of the session, at most once; does not ask whether it exists. @throws TroupeError */
   broadcastToSession(id: string, message: unknown): Promise<void> {
-    return this.serving.host.broadcast(asId(id), message)
+    return this.serving.host.broadcast(asId(id), message, CALLER)
   }
 
   /**
@@ -172,7 +172,15 @@ export function waitForSession<D>(
   const { fanOut, clock } = serving
   return new Promise((resolve, reject) => {
     waitFor(
-      { fanOut, clock, id, until: asUntil(until), timeoutMs: asTimeout(timeoutMs), service: serving.host },
+      {
+        fanOut,
+        clock,
+        id,
+        caller: CALLER,
+        until: asUntil(until),
+        timeoutMs: asTimeout(timeoutMs),
+        service: serving.host,
+      },
       (record) => resolve(sessionOf<D>(serving, record)),
       reject,
     )

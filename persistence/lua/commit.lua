@@ -365,6 +365,7 @@ local function answer()
   if hits then return { 'known', liveEpoch, liveRecord, unpack(hits) } end
 
   if kind == 'end' then
+    if isLive and baseEpoch ~= '-' and (baseEpoch ~= epoch or baseVersion ~= version) then return { 'stale', epoch, raw } end
     if isLive then return finish(ARGV[own + 1], ARGV[own + 2], node .. '-' .. number) end
     return gone()
   end

@@ -1,5 +1,4 @@
 /** `npm start`: servers if none are given, then the cluster, until it is told to stop. */
-import { isIP } from 'node:net'
 import { messageOf } from '../../actors/errors.ts'
 import { checkPostgres } from '../../persistence/probe-postgres.ts'
 import { checkRedis } from '../../persistence/probe-redis.ts'
@@ -7,11 +6,14 @@ import { freePort } from '../embedded/free-port.ts'
 import { startEmbeddedServers } from '../embedded/servers.ts'
 import type { EmbeddedServers } from '../embedded/servers.ts'
 import { createLogger } from '../logging.ts'
-import { parseOptions } from '../options.ts'
+import { createGatekeeper } from '../authentication.ts'
+import { isThisMachine } from '../option-table.ts'
+import { parseOptions, takesTokens } from '../options.ts'
 import type { Options } from '../options.ts'
 import type { ClusterOptions } from '../processes/messages.ts'
 import { checkListen } from '../processes/listen.ts'
 import { Primary } from '../processes/primary.ts'
+import { readCertificate } from '../processes/web-server.ts'
 
 const EXIT_FAILED = 1
 const EXIT_USAGE = 2
@@ -32,9 +34,9 @@ function readOptions(): { options: Options; files: string[] } {
       say(help)
       process.exit(0)
     }
-    if (!isLoopback(options.host)) {
+    if (!isThisMachine(options.host) && !takesTokens(options)) {
       fail(
-        `the host ${options.host} (HOST, --host) is reachable from other machines, and no authentication is configured: use 127.0.0.1`,
+        `the host ${options.host} (HOST, --host) is reachable from other machines, and no authentication is configured: give AUTH_SECRET or AUTH_JWKS (docs/guide/security.md), or use 127.0.0.1`,
         EXIT_USAGE,
       )
     }
@@ -44,12 +46,10 @@ function readOptions(): { options: Options; files: string[] } {
   }
 }
 
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
-}
-
 async function findServers(options: Options): Promise<{ servers: EmbeddedServers; cluster: ClusterOptions }> {
   // Before anything is made that would be of no use.
+  readCertificate(options)
+  createGatekeeper(options, null, createLogger(options.logLevel, 'primary'))
   if (options.port !== 0) await checkListen(options.port, options.host)
   await Promise.all([
     options.redisUrl === null ? null : checkRedis(options.redisUrl),
@@ -119,8 +119,9 @@ async function main(): Promise<void> {
   }
 }
 
-function greet({ host, port, workers, audit }: ClusterOptions): void {
-  const url = `ws://${host.includes(':') ? `[${host}]` : host}:${port}/ws`
+function greet(options: ClusterOptions): void {
+  const { host, port, workers, audit, tlsCert } = options
+  const url = `${tlsCert === null ? 'ws' : 'wss'}://${host.includes(':') ? `[${host}]` : host}:${port}/ws`
   const request = JSON.stringify({
     jsonrpc: '2.0',
     id: 1,
@@ -130,8 +131,19 @@ function greet({ host, port, workers, audit }: ClusterOptions): void {
   say(
     `Troupe is ready at ${url} (${workers} ${workers === 1 ? 'worker' : 'workers'}, audit ${audit ? 'on' : 'off'}, pid ${process.pid}).`,
   )
-  say('No authentication is configured, so it serves this machine only. Try it in another terminal:')
-  say(`  npx wscat -c ${url} -x '${request}'`)
+  const hasTokens = takesTokens(options)
+  say(
+    hasTokens
+      ? 'Clients authenticate by a token (JWT). Try it in another terminal, with one in TOKEN:'
+      : 'No authentication is configured, so it serves this machine only. Try it in another terminal:',
+  )
+  say(
+    hasTokens
+      ? `  npx wscat -H "Authorization: Bearer $TOKEN" -c ${url} -x '${request}'`
+      : `  npx wscat -c ${url} -x '${request}'`,
+  )
+  if (!isThisMachine(host) && tlsCert === null)
+    say('It is reachable from other machines without TLS: tokens can be read on the way (TLS_CERT, TLS_KEY).')
 }
 
 await main()

@@ -1,4 +1,5 @@
 /** A turn's events applied to one state of the session: computed, not yet proven, and as the store is to get it. */
+import { sessionOf } from '../../actors/authorization.ts'
 import { TroupeError } from '../../actors/errors.ts'
 import type { Kernel } from '../../actors/kernel.ts'
 import type { Live, Plan } from '../../actors/plan.ts'
@@ -35,7 +36,7 @@ const MAX_BYTES = 256 * 1024
 /** Applies the items one after another; `verdicts` covers the first of them, as many as fit into one commit. */
 export function compute(parts: HostParts, known: WarmSession, items: readonly UpdateItem[]): Attempt {
   const { record } = known
-  let kernel: Kernel
+  let kernel: Kernel | null = null
   let live: Live
   try {
     kernel = parts.versions.kernelOf(record)
@@ -46,7 +47,10 @@ export function compute(parts: HostParts, known: WarmSession, items: readonly Up
       : new TroupeError('session_ended', 'the session has ended and takes no more events')
     return {
       base: record,
-      verdicts: items.map(() => ({ kind: 'refused', error })),
+      verdicts: items.map((item) => ({
+        kind: 'refused',
+        error: refusalBefore(error, parts, kernel, item, record),
+      })),
       steps: [],
       live: null,
     }
@@ -55,11 +59,19 @@ export function compute(parts: HostParts, known: WarmSession, items: readonly Up
   known.live = live.root === null ? live : null
   const steps: { item: UpdateItem; plan: Plan; event: string }[] = []
   let bytes = 0
+  const { authorize } = kernel.definition
   const decide = (item: UpdateItem): Verdict => {
     let isMoved = false
     try {
-      checkVersion(item, record, record.version + steps.length)
+      const version = record.version + steps.length
+      // What a rule forbids must not even tell the version.
+      if (authorize === undefined) checkVersion(item, record, version)
       const admitted = kernel.admit(item.request.event)
+      if (authorize !== undefined) {
+        const session = sessionOf(record, version, steps.at(-1)?.plan.state ?? record.state)
+        parts.permissions.checkUpdate(kernel, item.caller, record.id, admitted, session)
+        checkVersion(item, record, version)
+      }
       isMoved = live.root !== null
       const plan = kernel.transition(live, admitted)
       if (plan === null) return { kind: 'unchanged' }
@@ -81,6 +93,24 @@ export function compute(parts: HostParts, known: WarmSession, items: readonly Up
     if (bytes > MAX_BYTES) break
   }
   return { base: record, verdicts, steps, live }
+}
+
+/** Why an event cannot be applied is only for those who may send it. */
+function refusalBefore(
+  error: unknown,
+  { permissions }: HostParts,
+  kernel: Kernel | null,
+  { caller, request }: UpdateItem,
+  record: SessionRecord,
+): unknown {
+  if (kernel === null) return error
+  try {
+    const session = sessionOf(record, record.version, record.state)
+    permissions.checkUpdate(kernel, caller, record.id, request.event, session)
+    return error
+  } catch (forbidden) {
+    return forbidden
+  }
 }
 
 /** @throws TroupeError `version_conflict` */

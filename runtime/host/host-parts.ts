@@ -2,6 +2,7 @@ import type { Clock, Logger, SessionStore, UpdateSink } from '../../actors/ports
 import type { Live } from '../../actors/plan.ts'
 import type { Position, SessionId, SessionRecord } from '../../actors/session.ts'
 import type { Committer } from './committer.ts'
+import type { Permissions } from './permissions.ts'
 import type { Versions } from './versions.ts'
 import type { WarmSessions } from './warm-sessions.ts'
 
@@ -17,6 +18,7 @@ export interface HostParts {
   readonly store: SessionStore
   readonly committer: Committer
   readonly versions: Versions
+  readonly permissions: Permissions
   readonly warm: WarmSessions
   readonly sink: UpdateSink
   readonly clock: Clock

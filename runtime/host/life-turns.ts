@@ -8,8 +8,9 @@ import type { Position, SessionId, SessionRecord } from '../../actors/session.ts
 import { afterCommit, committedRecord, newestAfter } from './after-commit.ts'
 import { auditOfCreation, auditOfDeletion } from './audit-text.ts'
 import type { HostParts } from './host-parts.ts'
-import { notFound, unexpected } from './outcome-errors.ts'
+import { notFound, notSeen, unexpected } from './outcome-errors.ts'
 import type { CreateItem, DeleteItem } from './requests.ts'
+import { Patience } from './patience.ts'
 import { checkSize } from './session-size.ts'
 
 /** Creates a session, or finds that it exists. Settles the item. @throws TroupeError, StoreFailure */
@@ -33,7 +34,7 @@ export async function takeCreateTurn(parts: HostParts, id: SessionId, item: Crea
       })
       return
     }
-    case 'known':
+    case 'known': {
       if (outcome.hits.some(({ reused }) => reused)) {
         throw new TroupeError(
           'key_reused',
@@ -41,8 +42,11 @@ export async function takeCreateTurn(parts: HostParts, id: SessionId, item: Crea
         )
       }
       if (outcome.record === null) throw notFound(id, 'it has ended since it was created with this key')
+      const unseen = notSeen(parts, outcome.record, item, 'get', { created: true, id })
+      if (unseen !== null) throw unseen
       item.resolve({ created: true, record: outcome.record })
       return
+    }
     case 'stale': {
       const { record } = outcome
       if (item.ifExists === 'error') {
@@ -53,6 +57,7 @@ export async function takeCreateTurn(parts: HostParts, id: SessionId, item: Crea
       if (record.machine !== item.kernel.definition.name) {
         throw new TroupeError('session_exists', `session "${id}" exists, as a "${record.machine}"`)
       }
+      parts.permissions.check(record, item.caller, 'get')
       item.resolve({ created: false, record })
       return
     }
@@ -61,38 +66,74 @@ export async function takeCreateTurn(parts: HostParts, id: SessionId, item: Crea
   }
 }
 
-/** Ends a session. Settles the item. @throws StoreFailure */
+/** Ends a session. Settles the item. @throws TroupeError `forbidden`, StoreFailure */
 export async function takeDeleteTurn(parts: HostParts, id: SessionId, item: DeleteItem): Promise<void> {
   const audit = auditOfDeletion({ node: parts.store.node, principal: item.caller.principal })
-  const outcome = await parts.committer.submit(endEntry(parts, id, 'deleted', audit))
-  parts.warm.delete(id)
-  switch (outcome.kind) {
-    case 'committed':
-    case 'duplicate': {
-      tellEnd(parts, id, outcome, 'deleted', new Set(item.caller.origin === null ? [] : [item.caller.origin]))
-      item.resolve(true)
-      parts.onCommitted(id)
-      return
+  const patience = new Patience(parts.clock)
+  let base = await permittedEnd(parts, id, item, null)
+  for (;;) {
+    const outcome = await parts.committer.submit(endEntry(parts, id, 'deleted', audit, base))
+    parts.warm.delete(id)
+    switch (outcome.kind) {
+      case 'committed':
+      case 'duplicate': {
+        tellEnd(
+          parts,
+          id,
+          outcome,
+          'deleted',
+          new Set(item.caller.origin === null ? [] : [item.caller.origin]),
+        )
+        item.resolve(true)
+        parts.onCommitted(id)
+        return
+      }
+      case 'gone':
+        item.resolve(false)
+        return
+      case 'stale':
+        // It has gone on since it was permitted: is it still?
+        if (base === null) throw unexpected(id, outcome)
+        patience.lose()
+        base = await permittedEnd(parts, id, item, outcome.record)
+        break
+      default:
+        throw unexpected(id, outcome)
     }
-    case 'gone':
-      item.resolve(false)
-      return
-    default:
-      throw unexpected(id, outcome)
   }
+}
+
+/** @returns where the session may be ended; `null`: wherever it is. @throws TroupeError `forbidden` */
+async function permittedEnd(
+  { permissions, store }: HostParts,
+  id: SessionId,
+  { caller }: DeleteItem,
+  known: SessionRecord | null,
+): Promise<Position | null> {
+  if (!permissions.asks(caller)) return null
+  const record = known ?? (await store.read(id))
+  if (record === null) return null
+  permissions.check(record, caller, 'delete')
+  return { epoch: record.epoch, version: record.version }
 }
 
 /** Ends a session whose time is over; nothing happens if it is not, or has ended. @throws StoreFailure */
 export async function endExpired(parts: HostParts, id: SessionId): Promise<void> {
-  const outcome = await parts.committer.submit(endEntry(parts, id, 'expired', ''))
+  const outcome = await parts.committer.submit(endEntry(parts, id, 'expired', '', null))
   if (outcome.kind !== 'committed') return
   parts.warm.delete(id)
   tellEnd(parts, id, outcome, 'expired', new Set())
   parts.onCommitted(id)
 }
 
-function endEntry(parts: HostParts, id: SessionId, reason: EndEntry['reason'], audit: string): EndEntry {
-  return { kind: 'end', id, keys: [], reserve: false, number: parts.nextNumber(), reason, audit }
+function endEntry(
+  parts: HostParts,
+  id: SessionId,
+  reason: EndEntry['reason'],
+  audit: string,
+  base: Position | null,
+): EndEntry {
+  return { kind: 'end', id, keys: [], reserve: false, number: parts.nextNumber(), base, reason, audit }
 }
 
 function tellEnd(

@@ -1,8 +1,10 @@
 /** Outcomes of the store that end a request, as the errors that its sender gets. */
 import { TroupeError } from '../../actors/errors.ts'
 import { StoreFailure } from '../../actors/ports.ts'
-import type { StoreOutcome } from '../../actors/ports.ts'
-import type { SessionId } from '../../actors/session.ts'
+import type { SessionAction } from '../../actors/access.ts'
+import type { Caller, StoreOutcome } from '../../actors/ports.ts'
+import type { SessionId, SessionRecord } from '../../actors/session.ts'
+import type { HostParts } from './host-parts.ts'
 
 /** `not_found`, with the reason for which it is gone, if that is known. */
 export function notFound(id: SessionId, reason?: string | null): TroupeError {
@@ -42,4 +44,25 @@ export function failureError(error: unknown): unknown {
         details: { outcome: 'unknown' },
         cause: error,
       })
+}
+
+/**
+ * Something was done by a key that was used before, and the session is as somebody else has made it since: whoever may not do it
+ * any more hears that it was done, and no more.
+ * @returns `null`: the session may be shown
+ */
+export function notSeen(
+  { permissions }: Pick<HostParts, 'permissions'>,
+  record: SessionRecord,
+  { caller }: { readonly caller: Caller },
+  action: SessionAction,
+  done: Record<string, unknown>,
+): TroupeError | null {
+  try {
+    permissions.check(record, caller, action)
+    return null
+  } catch (error) {
+    if (!(error instanceof TroupeError)) throw error
+    return new TroupeError(error.code, `It was done before, but ${error.message}`, { details: done })
+  }
 }

@@ -11,6 +11,7 @@ import type {
   SessionStore,
 } from '../../actors/ports.ts'
 import type { Principal, UpdateRequest, UpdateResult, UpdateSink } from '../../actors/ports.ts'
+import { checkAccess } from '../../actors/access.ts'
 import { partitionOf } from '../../actors/partitions.ts'
 import type { Registry } from '../../actors/registry.ts'
 import { isLifetime } from '../../actors/define-session.ts'
@@ -31,6 +32,8 @@ import { takeInternalTurn } from './internal-turn.ts'
 import type { ComputeStep } from './internal-turn.ts'
 import { mailTurn } from './mail-turn.ts'
 import type { MailOrder, MailOutcome } from './mail-turn.ts'
+import { Permissions } from './permissions.ts'
+import type { Screen } from './permissions.ts'
 import { Postman } from './postman.ts'
 import { PromiseActors } from './promise-actors.ts'
 import { timerStep } from './timer-turn.ts'
@@ -42,6 +45,7 @@ import { WarmSessions } from './warm-sessions.ts'
 const MAX_TURN = 64
 const MAX_WAITING = 1000
 const DRAIN_POLL_MS = 10
+const NOBODY: Caller = { principal: null, origin: null }
 
 export interface SessionHostOptions extends HostLimits {
   readonly store: SessionStore
@@ -62,6 +66,7 @@ export interface SessionHostOptions extends HostLimits {
 export class SessionHost implements SessionService {
   readonly #parts: HostParts
   readonly #registry: Registry
+  readonly #permissions: Permissions
   readonly #sessionTtlMs: number | null
   readonly #mailboxes = new Map<SessionId, Mailbox<Item>>()
   readonly #promises: PromiseActors
@@ -73,9 +78,12 @@ export class SessionHost implements SessionService {
     const { store, registry, sink, clock, log, onCommitted, onTimers } = options
     this.#registry = registry
     this.#sessionTtlMs = options.sessionTtlMs
+    const versions = new Versions({ registry, store, clock, log })
+    this.#permissions = new Permissions({ registry, versions, log })
     this.#parts = {
       store,
-      versions: new Versions({ registry, store, clock, log }),
+      versions,
+      permissions: this.#permissions,
       sink,
       clock,
       log,
@@ -121,6 +129,7 @@ export class SessionHost implements SessionService {
     const { definition } = kernel
     const ttlMs = firstDefined(request.ttlMs, definition.ttlMs, this.#sessionTtlMs)
     const id = creationId(request, caller.principal)
+    this.#permissions.checkCreation(kernel, caller, id, input)
     return this.#wait(id, {
       kind: 'create',
       caller,
@@ -135,7 +144,14 @@ export class SessionHost implements SessionService {
     })
   }
 
-  async get(id: SessionId): Promise<SessionRecord | null> {
+  async get(id: SessionId, caller: Caller = NOBODY): Promise<SessionRecord | null> {
+    checkAccess(caller.principal, 'get', id)
+    const record = await this.#read(id)
+    if (record !== null) this.#permissions.check(record, caller, 'get')
+    return record
+  }
+
+  async #read(id: SessionId): Promise<SessionRecord | null> {
     try {
       return await this.#parts.store.read(id)
     } catch (error) {
@@ -145,6 +161,7 @@ export class SessionHost implements SessionService {
 
   async update(request: UpdateRequest, caller: Caller): Promise<UpdateResult> {
     this.#admit()
+    checkAccess(caller.principal, 'update', request.id)
     const event = textOf(request.event, 'event')
     this.#checkSize(event, 'event')
     const key = request.key === undefined ? null : commandKey(caller.principal, request.key, event)
@@ -156,13 +173,21 @@ export class SessionHost implements SessionService {
 
   async delete(id: SessionId, caller: Caller): Promise<boolean> {
     this.#admit()
+    checkAccess(caller.principal, 'delete', id)
     return this.#wait(id, { kind: 'delete', caller })
   }
 
-  async broadcast(id: SessionId, message: unknown): Promise<void> {
+  async broadcast(id: SessionId, message: unknown, caller: Caller = NOBODY): Promise<void> {
     this.#admit()
+    checkAccess(caller.principal, 'broadcast', id)
     const text = textOf(message, 'message')
     this.#checkSize(text, 'message')
+    if (this.#permissions.asks(caller)) {
+      const record = await this.#read(id)
+      // Nobody hears of a session that there is not, and nobody can be asked.
+      if (record === null) return
+      this.#permissions.check(record, caller, 'broadcast', { message })
+    }
     try {
       await this.#parts.store.broadcast(id, text)
     } catch (error) {
@@ -191,6 +216,11 @@ export class SessionHost implements SessionService {
   /** Principals of the same group see a record alike. @throws TroupeError as `encodeView` */
   viewGroup(record: SessionRecord, principal: Principal | null): string {
     return this.#parts.versions.shown(record).kernel.hasView ? JSON.stringify(principal) : ''
+  }
+
+  /** See {@link Permissions.screen}. */
+  screen(record: SessionRecord): Screen | null {
+    return this.#permissions.screen(record)
   }
 
   /** Another process has committed. */

@@ -12,7 +12,7 @@ import { compute, updateEntry } from './attempt.ts'
 import type { Attempt, Verdict } from './attempt.ts'
 import type { HostParts } from './host-parts.ts'
 import { takeInternalTurn } from './internal-turn.ts'
-import { notFound, unexpected } from './outcome-errors.ts'
+import { notFound, notSeen, unexpected } from './outcome-errors.ts'
 import { Patience, submitInTurn } from './patience.ts'
 import type { UpdateItem } from './requests.ts'
 import type { WarmSession } from './warm-sessions.ts'
@@ -44,7 +44,7 @@ export async function takeUpdateTurn(
         break
       case 'current':
         if (attempt === null) throw unexpected(id, outcome)
-        settle(attempt.verdicts, open, attempt.base, [])
+        settle(attempt.verdicts, open, () => attempt.base, [])
         if (attempt.live !== null) parts.warm.set({ record: attempt.base, live: attempt.live })
         open = open.slice(attempt.verdicts.length)
         break
@@ -54,7 +54,7 @@ export async function takeUpdateTurn(
         parts.warm.set(known)
         break
       case 'known':
-        open = settleKnown(id, open, outcome)
+        open = settleKnown(parts, id, open, outcome)
         known = outcome.record === null ? null : { record: outcome.record, live: null }
         break
       case 'fenced':
@@ -94,8 +94,30 @@ function settleCommitted(
     live,
     effects: steps.flatMap(({ plan }) => plan.effects),
     origins,
-    answer: () => settle(attempt.verdicts, items, newestAfter(outcome, record), versions),
+    answer: () => settle(attempt.verdicts, items, recordFor(parts, attempt, outcome, record), versions),
   })
+}
+
+/**
+ * What the sender of an event gets to see, by how many steps of the turn had been taken with it: the newest that is known; where
+ * a rule may forbid what others have made of the session, the one that its own event led to.
+ */
+function recordFor(
+  { versions }: HostParts,
+  { base, steps }: Attempt,
+  outcome: Extract<StoreOutcome, { kind: 'committed' | 'duplicate' }>,
+  record: SessionRecord,
+): (taken: number) => SessionRecord {
+  if (versions.kernelOf(base).definition.authorize === undefined) {
+    const newest = newestAfter(outcome, record)
+    return () => newest
+  }
+  return (taken) => {
+    const plan = steps[taken - 1]?.plan
+    if (plan === undefined) return base
+    const { state, internals } = plan
+    return { ...record, version: outcome.firstVersion + taken - 1, state, internals }
+  }
 }
 
 function versionsFrom(first: number, count: number): number[] {
@@ -105,20 +127,24 @@ function versionsFrom(first: number, count: number): number[] {
 function settle(
   verdicts: readonly Verdict[],
   items: readonly UpdateItem[],
-  record: SessionRecord,
+  recordAt: (taken: number) => SessionRecord,
   versions: readonly number[],
 ): void {
   let step = 0
   verdicts.forEach((verdict, index) => {
     const item = items[index]
     if (verdict.kind === 'refused') item?.reject(verdict.error)
-    else if (verdict.kind === 'unchanged') item?.resolve({ outcome: 'unchanged', record })
-    else item?.resolve({ outcome: 'committed', applied: versions[step++] ?? record.version, record })
+    else if (verdict.kind === 'unchanged') item?.resolve({ outcome: 'unchanged', record: recordAt(step) })
+    else {
+      const applied = versions[step++] ?? 0
+      item?.resolve({ outcome: 'committed', applied, record: recordAt(step) })
+    }
   })
 }
 
 /** Answers the events whose keys were committed before. @returns the others */
 function settleKnown(
+  parts: HostParts,
   id: SessionId,
   items: readonly UpdateItem[],
   { hits, record }: Extract<StoreOutcome, { kind: 'known' }>,
@@ -132,8 +158,10 @@ function settleKnown(
       )
     } else if (record === null) {
       item?.reject(notFound(id))
-    } else {
-      item?.resolve({ outcome: 'duplicate', applied: version, record })
+    } else if (item !== undefined) {
+      const error = notSeen(parts, record, item, 'update', { outcome: 'duplicate', applied: version })
+      if (error === null) item.resolve({ outcome: 'duplicate', applied: version, record })
+      else item.reject(error)
     }
   }
   const answered = new Set(hits.map(({ index }) => keyed[index]))

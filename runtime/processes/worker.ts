@@ -1,5 +1,4 @@
 /** A serving process: sessions and the connections of their clients. */
-import { createServer } from 'node:http'
 import { builtinDefinitions } from '../../actors/lifecycles/builtin.ts'
 import { Registry } from '../../actors/registry.ts'
 import type { AuditHealth } from '../../persistence/audit/worker.ts'
@@ -8,6 +7,7 @@ import { loadDefinitions } from '../definitions/load-definitions.ts'
 import { Runtime } from '../runtime.ts'
 import { runChild } from './child.ts'
 import { listen } from './listen.ts'
+import { createWebServer } from './web-server.ts'
 
 const AUDIT_SILENT_MS = 5000
 
@@ -20,7 +20,7 @@ runChild(async ({ options, files }, log) => {
 
   let audit: AuditHealth | null = null
   let heardAt = 0
-  const server = createServer((request, response) => {
+  const server = createWebServer(options, (request, response) => {
     const health = async () => ({
       ...(await runtime.health()),
       audit: audit === null ? null : asOfNow(audit, performance.now() - heardAt),

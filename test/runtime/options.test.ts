@@ -48,6 +48,21 @@ describe('options', () => {
     })
   })
 
+  it('of authentication are checked together, and no secret is shown', () => {
+    const problems = problemsOf([], { AUTH_SECRET: 'too short', AUTH_ISSUER: 'me', TLS_CERT: 'a.pem' })
+    expect(problems).toHaveLength(3)
+    expect(problems.join('\n')).not.toContain('too short')
+    for (const place of ['https://a.example/keys', 'http://127.0.0.1:1/keys', './keys.json'])
+      expect(parseOptions([], { AUTH_JWKS: place }).options.authJwks).toBe(place)
+    for (const place of ['http://a.example/keys', 'ftp://a.example/keys'])
+      expect(problemsOf([], { AUTH_JWKS: place })).toHaveLength(1)
+    expect(parseOptions(['--trust-proxy=10.0.0.0/8, ::1'], {}).options.trustProxy).toEqual([
+      '10.0.0.0/8',
+      '::1',
+    ])
+    expect(problemsOf(['--trust-proxy=proxy'])).toHaveLength(1)
+  })
+
   it('leave positional arguments as files, wherever they stand', () => {
     const { options, files } = parseOptions(['a.ts', '--port', '0', 'b', '--', '--c.ts'], {})
     expect(options.port).toBe(0)

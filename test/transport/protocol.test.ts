@@ -16,7 +16,7 @@ const limits = { maxBatchLength: 3 }
 const hashes: Record<number, string> = {
   1: '885ef7539d36c67b',
   2: 'cabb8ec98dcffd3c',
-  3: 'bba986999d508dc1',
+  3: '1fc2b798bd850197',
 }
 
 describe('the description', () => {

@@ -48,6 +48,28 @@ export class Audience {
     else if (comparePositions(record, member.seen) > 0) member.seen = record
   }
 
+  /** @throws TroupeError `forbidden` if this subscriber may not see the record */
+  check(subscriber: Subscriber, record: SessionRecord): void {
+    if (subscriber.watches === undefined) return
+    const error = this.#notifier.screen(record)?.(subscriber.principal, subscriber.watches) ?? null
+    if (error !== null) throw error
+  }
+
+  /** The session has become this: whoever may not see that is told so, and let go. */
+  screen(record: SessionRecord): void {
+    const screen = this.#notifier.screen(record)
+    if (screen === null) return
+    let ended: EndedNotification | null = null
+    for (const { subscriber } of [...this.#members.values()]) {
+      const { watches, principal } = subscriber
+      if (watches === undefined || screen(principal, watches) === null) continue
+      this.#members.delete(subscriber)
+      const { epoch, version } = record
+      ended ??= this.#notifier.ended(this.#id, { epoch, version }, 'forbidden')
+      this.#tell(subscriber, ended)
+    }
+  }
+
   leave(subscriber: Subscriber): void {
     this.#members.delete(subscriber)
   }

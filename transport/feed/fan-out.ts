@@ -7,13 +7,14 @@ import type { FeedMessage, SessionEnded, SessionUpdated } from '../../actors/fee
 import type { Clock, Feed, Logger, UpdateSink } from '../../actors/ports.ts'
 import { PARTITIONS, partitionOf } from '../../actors/partitions.ts'
 import { TroupeError, messageOf } from '../../actors/errors.ts'
+import { checkAccess } from '../../actors/access.ts'
 import { comparePositions, type Position, type SessionId, type SessionRecord } from '../../actors/session.ts'
 import { Comparison } from './comparison.ts'
-import { Notifier, type ViewOptions } from './notifier.ts'
+import { Notifier, type NotifierOptions } from './notifier.ts'
 import { Subject, type SubjectOptions } from './subject.ts'
 import type { Subscriber } from './subscriber.ts'
 
-export interface FanOutOptions extends ViewOptions {
+export interface FanOutOptions extends NotifierOptions {
   readonly feed: Feed
   /** Id of this process among the writers: its own news comes by {@link FanOut.publish}, not by the feed. */
   readonly node: string
@@ -119,6 +120,12 @@ export class FanOut implements UpdateSink {
     failed: (error: unknown) => void,
     since?: Position,
   ): void {
+    try {
+      if (subscriber.watches !== undefined) checkAccess(subscriber.principal, subscriber.watches, id)
+    } catch (error) {
+      failed(error)
+      return
+    }
     const subject = this.#subjectOf(id)
     this.#joining.set(id, (this.#joining.get(id) ?? 0) + 1)
     const over = (): void => {
@@ -136,10 +143,9 @@ export class FanOut implements UpdateSink {
           else
             try {
               const newest = subject.admit(subscriber, record)
-              joined(
-                newest,
-                newest === null || since === undefined ? null : missedBetween(history, since, newest),
-              )
+              const missed =
+                newest === null || since === undefined ? null : missedBetween(history, since, newest)
+              joined(newest, missed !== null && subject.maySee(subscriber, missed) ? missed : null)
             } catch (error) {
               subject.leave(subscriber)
               failed(error)

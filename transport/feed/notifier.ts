@@ -1,6 +1,7 @@
 /** Builds notifications, each with a frame that is encoded at most once (per group of equal views). */
+import type { TroupeError } from '../../actors/errors.ts'
 import type { Principal } from '../../actors/ports.ts'
-import type { EndReason, Epoch, Position, SessionId, SessionRecord } from '../../actors/session.ts'
+import type { Epoch, Position, SessionId, SessionRecord, SubscriptionEnd } from '../../actors/session.ts'
 import {
   gapText,
   sessionEmittedText,
@@ -26,11 +27,24 @@ export interface ViewOptions {
   readonly viewGroup: (record: SessionRecord, principal: Principal | null) => string
 }
 
-export class Notifier {
-  readonly #options: ViewOptions
+/** Whether a principal may see a record; the error if not. */
+export type Screen = (principal: Principal | null, action: 'subscribe' | 'waitFor') => TroupeError | null
 
-  constructor(options: ViewOptions) {
+export interface NotifierOptions extends ViewOptions {
+  /** What subscribers are held to when a session has become this; absent, or `null`: nothing. */
+  readonly screen?: (record: SessionRecord) => Screen | null
+}
+
+export class Notifier {
+  readonly #options: NotifierOptions
+
+  constructor(options: NotifierOptions) {
     this.#options = options
+  }
+
+  /** Who may see this record; `null`: everybody. */
+  screen(record: SessionRecord): Screen | null {
+    return this.#options.screen?.(record) ?? null
   }
 
   /** @param before what its subscribers were told last */
@@ -47,7 +61,7 @@ export class Notifier {
     return { kind: 'message', id, message, frame: new Frame(() => sessionMessageText(id, message)) }
   }
 
-  ended(id: SessionId, position: Position, reason: EndReason): EndedNotification {
+  ended(id: SessionId, position: Position, reason: SubscriptionEnd): EndedNotification {
     return {
       kind: 'ended',
       id,

@@ -100,11 +100,22 @@ export class Subject {
     }
     const newest = this.#latest !== null && comparePositions(this.#latest, record) > 0 ? this.#latest : record
     if (this.#ended !== null && comparePositions(newest, this.#ended) <= 0) return null
+    this.#audience.check(subscriber, newest)
     this.#saw(newest)
     if (this.#audience.size === 0) this.#restart(newest)
     this.#audience.admit(subscriber, newest)
     this.expect(newest)
     return newest
+  }
+
+  /** Whether the subscriber may see all of these: one who may see a session now need not have had the right before. */
+  maySee(subscriber: Subscriber, missed: readonly SessionUpdated[]): boolean {
+    try {
+      for (const { record } of missed) this.#audience.check(subscriber, record)
+      return true
+    } catch {
+      return false
+    }
   }
 
   leave(subscriber: Subscriber): void {
@@ -120,6 +131,7 @@ export class Subject {
     if (seen === undefined) return record
     this.#saw(record)
     const newest = comparePositions(record, seen) < 0 ? (this.#latest ?? record) : record
+    if (newest !== record) this.#audience.check(subscriber, newest)
     this.#audience.admit(subscriber, newest)
     this.expect(newest)
     return newest
@@ -216,8 +228,15 @@ export class Subject {
 
   #apply(news: SessionUpdated): void {
     this.#known = news.record
+    this.#screen(news.record)
     this.#audience.tellEmitted(news)
     this.#audience.tellUpdated(news.record, news.events)
+  }
+
+  /** Lets go whoever may not see what the session has become, before anything of it is told. */
+  #screen(record: SessionRecord): void {
+    this.#audience.screen(record)
+    if (this.#audience.size === 0) this.#options.onEnded(this)
   }
 
   /** After `known` went on: news that was held may follow now. */
@@ -309,12 +328,14 @@ export class Subject {
 
   /** News between `known` and a record that was read did not come: tell what is there of it, then the view. */
   #skipTo(record: SessionRecord): void {
+    this.#screen(record)
     this.#audience.tellGapBefore(record)
     let events = '[]'
     for (const news of this.#held) {
       const order = comparePositions(news.record, record)
       if (order > 0) break
       if (order === 0) events = news.events
+      else this.#screen(news.record)
       this.#audience.tellEmitted(news)
     }
     this.#audience.heardUpTo(record)

@@ -1,10 +1,12 @@
 /** Who hears of a session, and what is told: the same for sockets and for callbacks of the TypeScript API. */
-import type { EndReason, Epoch, Position, SessionId, SessionRecord } from '../../actors/session.ts'
+import type { Epoch, Position, SessionId, SessionRecord, SubscriptionEnd } from '../../actors/session.ts'
 import type { Principal } from '../../actors/ports.ts'
 import { textFrame } from '../protocol/text-frame.ts'
 
 export interface Subscriber {
   readonly principal: Principal | null
+  /** What definitions are asked for it; absent: code of this process, for which they are not. */
+  readonly watches?: 'subscribe' | 'waitFor'
   /** Called in the order that the protocol promises. Must not throw; may call `leave`. */
   deliver(notification: Notification): void
   /** News of a session could not be put into a view for this subscriber. Must not throw; may call `leave`. */
@@ -50,12 +52,12 @@ export interface MessageNotification {
   readonly frame: Frame
 }
 
-/** The session is no more; the subscription ends with this. */
+/** The session is no more, or may no longer be seen; the subscription ends with this. */
 export interface EndedNotification {
   readonly kind: 'ended'
   readonly id: SessionId
   readonly position: Position
-  readonly reason: EndReason
+  readonly reason: SubscriptionEnd
   readonly frame: Frame
 }
 

@@ -1,6 +1,6 @@
 /** Waiting until a session is done, has a tag, or is in a state: on any process, by the same news as subscribers get. */
 import { TroupeError } from '../../actors/errors.ts'
-import type { Clock, SessionService } from '../../actors/ports.ts'
+import type { Caller, Clock, SessionService } from '../../actors/ports.ts'
 import type { PublicState, SessionId, SessionRecord } from '../../actors/session.ts'
 import { fulfils } from '../../actors/until.ts'
 import type { Until } from '../../actors/until.ts'
@@ -12,6 +12,8 @@ export interface WaitOptions {
   readonly service: Pick<SessionService, 'stateOf' | 'checkUntil'>
   readonly clock: Clock
   readonly id: SessionId
+  /** Who waits. */
+  readonly caller: Caller
   readonly until: Until
   readonly timeoutMs: number
 }
@@ -23,7 +25,7 @@ export interface WaitOptions {
  * @returns how to give up; neither is called then
  */
 export function waitFor(
-  { fanOut, service, clock, id, until, timeoutMs }: WaitOptions,
+  { fanOut, service, clock, id, caller, until, timeoutMs }: WaitOptions,
   fulfilled: (record: SessionRecord) => void,
   failed: (error: unknown) => void,
 ): () => void {
@@ -62,7 +64,8 @@ export function waitFor(
     }
   }
   const subscriber: Subscriber = {
-    principal: null,
+    principal: caller.principal,
+    ...(caller.isTrusted === true ? {} : { watches: 'waitFor' }),
     undeliverable(error: unknown): void {
       over(() => failed(error))
     },
@@ -70,6 +73,10 @@ export function waitFor(
       if (notification.kind === 'updated') look(notification.record)
       else if (notification.kind === 'ended') {
         const { reason } = notification
+        if (reason === 'forbidden') {
+          over(() => failed(new TroupeError('forbidden', `session "${id}" may no longer be waited for`)))
+          return
+        }
         const error = new TroupeError('not_found', `session "${id}" is gone (${reason})`, {
           details: { reason },
         })

@@ -2,6 +2,7 @@
 import type { TroupeError } from '../../actors/errors.ts'
 import type { Caller } from '../../actors/ports.ts'
 import type { Position, SessionId, SessionRecord } from '../../actors/session.ts'
+import type { Identity } from '../auth/authenticator.ts'
 import type { Subscriber } from '../feed/subscriber.ts'
 
 export interface Client extends Subscriber {
@@ -22,6 +23,9 @@ export interface Client extends Subscriber {
 
   /** A request that may take long: `giveUp` is called if the connection ends or retires before it is released. */
   holds(giveUp: () => void): () => void
+
+  /** Says or renews who the client is. @throws TroupeError */
+  authenticate(token: string): Promise<Identity>
 
   /**
    * Takes a place among the connection's subscriptions.

@@ -9,20 +9,26 @@ import type { EndedNotification, Notification, UpdatedNotification } from '../fe
 import { closeKinds, type CloseKindName } from '../protocol/close-codes.ts'
 import { errorReplyText, parseFrame, type Refusal, type Request } from '../protocol/codec.ts'
 import { describeFault, errorText, toTroupeError } from '../protocol/failures.ts'
+import type { MethodName } from '../protocol/messages.ts'
 import { goAwayText } from '../protocol/notification-text.ts'
+import type { Identity } from '../auth/authenticator.ts'
+import type { Login } from '../auth/login.ts'
 import { BatchReply, Call } from './call.ts'
 import type { Client } from './client.ts'
 import type { Flusher } from './flusher.ts'
+import { IdleWatch } from './idle-watch.ts'
 import type { GatewayLimits } from './limits.ts'
 import { prepare, type MethodContext, type Prepared } from './methods.ts'
 import { Outlet } from './outlet.ts'
 import { RequestOrder } from './request-order.ts'
+import { TokenBucket } from './token-bucket.ts'
 
 export interface ConnectionOptions {
   readonly socket: WebSocket
   readonly stream: Duplex
   readonly flusher: Flusher
-  readonly principal: Principal | null
+  /** Who it is; `null`: nobody is asked. */
+  readonly login: Login | null
   readonly limits: GatewayLimits
   readonly context: MethodContext
   readonly logger: Logger
@@ -39,11 +45,15 @@ interface Subscription {
 
 /** Pings without an answer, after which the client counts as gone. */
 const MISSED_BEATS = 2
+const NOBODY: Caller = { principal: null, origin: null }
+/** What may be asked before it is known who asks. */
+const OPEN_METHODS: readonly string[] = ['authenticate', 'rpc.discover'] satisfies MethodName[]
 
 export class Connection implements Client {
-  readonly principal: Principal | null
-  readonly caller: Caller
-  readonly silentCaller: Caller
+  readonly watches = 'subscribe'
+  #principal: Principal | null = null
+  #caller: Caller = NOBODY
+  #silentCaller: Caller = NOBODY
   readonly #options: ConnectionOptions
   readonly #socket: WebSocket
   readonly #outlet: Outlet
@@ -62,14 +72,30 @@ export class Connection implements Client {
   #missedBeats = 0
   #closed = false
   #idle: (() => void) | null = null
+  /** It is not known yet who this is. */
+  #isGuest = false
+  readonly #bucket: TokenBucket | null
+  readonly #idleWatch: IdleWatch | null
 
   constructor(options: ConnectionOptions) {
-    const { socket, stream, flusher, limits, principal } = options
+    const { socket, stream, flusher, limits, login } = options
+    const { clock } = options.context
     this.#options = options
     this.#socket = socket
-    this.principal = principal
-    this.caller = { principal, origin: this }
-    this.silentCaller = { principal, origin: null }
+    this.#isGuest = login !== null && login.principal === null
+    this.#belongsTo(login?.principal ?? null)
+    const { maxRequestsPerSecond, maxRequestBurst, maxIdleMs } = limits
+    this.#bucket =
+      maxRequestsPerSecond === 0 ? null : new TokenBucket(clock, maxRequestsPerSecond, maxRequestBurst)
+    this.#idleWatch =
+      maxIdleMs === 0
+        ? null
+        : new IdleWatch({
+            clock,
+            maxIdleMs,
+            isBusy: () => this.#inFlight > 0 || this.#subscriptions.size > 0,
+            onIdle: () => this.close('idle'),
+          })
     this.#outlet = new Outlet({
       socket,
       stream,
@@ -85,6 +111,31 @@ export class Connection implements Client {
     // The socket closes by itself after an error (1002, 1007, 1009); nobody else needs to know.
     socket.on('error', (error) => options.logger.debug({ reason: error.message }, 'client socket'))
     socket.on('close', () => this.#ended())
+    login?.start({
+      onPrincipal: (principal) => {
+        this.#isGuest = false
+        this.#belongsTo(principal)
+      },
+      onExpired: (kind) => this.close(kind),
+    })
+  }
+
+  #belongsTo(principal: Principal | null): void {
+    this.#principal = principal
+    this.#caller = { principal, origin: this }
+    this.#silentCaller = { principal, origin: null }
+  }
+
+  get principal(): Principal | null {
+    return this.#principal
+  }
+
+  get caller(): Caller {
+    return this.#caller
+  }
+
+  get silentCaller(): Caller {
+    return this.#silentCaller
   }
 
   get closed(): boolean {
@@ -136,6 +187,8 @@ export class Connection implements Client {
 
   #ended(): void {
     this.#closed = true
+    this.#options.login?.end()
+    this.#idleWatch?.stop()
     this.#giveUp()
     for (const id of this.#subscriptions.keys()) this.#options.context.fanOut.leave(id, this)
     this.#subscriptions.clear()
@@ -150,6 +203,7 @@ export class Connection implements Client {
       return
     }
     this.#missedBeats = 0
+    this.#idleWatch?.touch()
     // eslint-disable-next-line @typescript-eslint/no-base-to-string -- a Buffer, by the socket's binaryType
     const frame = parseFrame(data.toString(), this.#options.limits)
     switch (frame.kind) {
@@ -157,6 +211,7 @@ export class Connection implements Client {
         this.#start(frame, null)
         return
       case 'refusal':
+        if (this.#bucket !== null && this.#bucket.take() > 0) return
         this.#outlet.reply(errorReplyText(frame.idText, errorText(frame.error)))
         return
       case 'batch': {
@@ -172,8 +227,22 @@ export class Connection implements Client {
       this.#socket.pause()
     }
     const call = new Call(this, request.kind === 'request' ? request.method : '', request.idText, batch)
+    const retryAfterMs = this.#bucket?.take() ?? 0
+    if (retryAfterMs > 0) {
+      call.fail(tooFast(retryAfterMs))
+      return
+    }
     if (request.kind === 'refusal') {
       call.fail(request.error)
+      return
+    }
+    if (this.#isGuest && !OPEN_METHODS.includes(request.method)) {
+      call.fail(
+        new TroupeError(
+          'unauthenticated',
+          'Say who you are first: send `authenticate` with a token, and wait for its reply.',
+        ),
+      )
       return
     }
     if (this.#retiring) {
@@ -255,6 +324,7 @@ export class Connection implements Client {
     const { id } = notification
     if (notification.kind === 'ended') {
       this.#subscriptions.delete(id)
+      this.#idleWatch?.touch()
       if (this.#replying.has(id)) {
         this.#ends.set(id, notification)
         return
@@ -312,6 +382,12 @@ export class Connection implements Client {
     if (!this.#crowded) this.#socket.resume()
   }
 
+  async authenticate(token: string): Promise<Identity> {
+    const { login } = this.#options
+    if (login !== null) return login.authenticate(token)
+    throw new TroupeError('invalid_request', 'No authentication is configured here: nobody is asked.')
+  }
+
   claimSubscription(id: SessionId, delta: boolean): void {
     const { maxSubscriptions } = this.#options.limits
     if (this.#subscriptions.size >= maxSubscriptions && !this.#subscriptions.has(id)) {
@@ -331,4 +407,10 @@ export class Connection implements Client {
   endTold(id: SessionId): void {
     this.#ends.delete(id)
   }
+}
+
+function tooFast(retryAfterMs: number): TroupeError {
+  return new TroupeError('rate_limited', `Too many requests: send it again in ${retryAfterMs} ms.`, {
+    details: { retryAfterMs },
+  })
 }

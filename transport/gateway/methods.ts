@@ -170,7 +170,7 @@ const table: { readonly [M in MethodName]: Method<M> } = {
         call.fail(new TroupeError('draining', 'This process is leaving: connect again and wait again.'))
       })
       const giveUp = waitFor(
-        { fanOut, service, clock, id, until, timeoutMs },
+        { fanOut, service, clock, id, caller: call.caller, until, timeoutMs },
         (record) => {
           release()
           call.view(record)
@@ -179,6 +179,17 @@ const table: { readonly [M in MethodName]: Method<M> } = {
           release()
           call.fail(error)
         },
+      )
+    },
+  },
+  authenticate: {
+    order: 'read',
+    lane: () => null,
+    run(_context, { token }, call) {
+      call.client.authenticate(token).then(
+        ({ principal: { id, claims }, expiresAt }) =>
+          call.text(JSON.stringify({ principal: { id, claims }, expiresAt })),
+        (error: unknown) => call.fail(error),
       )
     },
   },
@@ -215,6 +226,11 @@ function missedText(
 
 /** The word of the catalogue for something that was done though the caller must ask again. */
 function notSubscribed(id: SessionId, cause: unknown): TroupeError {
+  if (cause instanceof TroupeError && cause.code === 'forbidden') {
+    return new TroupeError('forbidden', `The session was created, but ${cause.message}`, {
+      details: { outcome: 'committed', id },
+    })
+  }
   return new TroupeError(
     'timeout',
     `The session ${id} was created, but could not be subscribed to: call subscribe.`,

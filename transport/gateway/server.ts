@@ -1,12 +1,17 @@
 /** The WebSocket side of an HTTP server: takes connections in, keeps them alive, and sees them off. */
 import type { IncomingMessage, Server } from 'node:http'
+import type { Server as TlsServer } from 'node:https'
+import type { BlockList } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer, type WebSocket } from 'ws'
 import type { Clock, Logger, SessionService } from '../../actors/ports.ts'
 import type { FanOut } from '../feed/fan-out.ts'
+import type { Gatekeeper } from '../auth/gatekeeper.ts'
+import type { Login } from '../auth/login.ts'
 import { SUBPROTOCOL } from '../protocol/messages.ts'
 import { openRpcText } from '../protocol/openrpc.ts'
 import { Connection } from './connection.ts'
+import { Doorway } from './doorway.ts'
 import { Flusher } from './flusher.ts'
 import { defaultLimits, type GatewayLimits } from './limits.ts'
 import type { MethodContext } from './methods.ts'
@@ -22,8 +27,10 @@ export interface GatewayOptions {
   /** Origins of pages that may connect, `*` for any; default: pages of this machine only. */
   readonly origins?: readonly string[]
   readonly limits?: Partial<GatewayLimits>
-  /** Refuse connections that come in at another address than loopback: nobody is authenticated. Default true. */
-  readonly loopbackOnly?: boolean
+  /** Finds out who clients are; without it nobody is asked, and only connections from this machine are taken. */
+  readonly gatekeeper?: Gatekeeper | null
+  /** Proxies whose `X-Forwarded-For` is believed. */
+  readonly proxies?: BlockList | null
 }
 
 interface DrainOptions {
@@ -41,7 +48,7 @@ export interface Gateway {
 }
 
 /** Serves the protocol at `path` of this HTTP server. Other upgrades are left to other listeners, if there are any. */
-export function attachGateway(server: Server, options: GatewayOptions): Gateway {
+export function attachGateway(server: Server | TlsServer, options: GatewayOptions): Gateway {
   return new AttachedGateway(server, options)
 }
 
@@ -58,11 +65,12 @@ const MISPLACED_GRACE_MS = 2000
 const BEAT_STEPS = 20
 
 class AttachedGateway implements Gateway {
-  readonly #server: Server
+  readonly #server: Server | TlsServer
   readonly #options: GatewayOptions
   readonly #limits: GatewayLimits
   readonly #path: string
   readonly #webSockets: WebSocketServer
+  readonly #doorway: Doorway
   /** With the step of the heartbeat that is theirs. */
   readonly #connections = new Map<Connection, number>()
   readonly #flusher = new Flusher()
@@ -74,11 +82,17 @@ class AttachedGateway implements Gateway {
   #leaving = false
   #empty: (() => void) | null = null
 
-  constructor(server: Server, options: GatewayOptions) {
+  constructor(server: Server | TlsServer, options: GatewayOptions) {
     this.#server = server
     this.#options = options
     this.#limits = { ...defaultLimits, ...options.limits }
     this.#path = options.path ?? '/ws'
+    this.#doorway = new Doorway({
+      gatekeeper: options.gatekeeper ?? null,
+      proxies: options.proxies ?? null,
+      limits: this.#limits,
+      clock: options.clock,
+    })
     let discovery: string | null = null
     this.#context = {
       service: options.service,
@@ -147,14 +161,22 @@ class AttachedGateway implements Gateway {
         refuse(stream, { status: 404, sentence: `There is nothing here; the WebSocket is at ${this.#path}.` })
       return
     }
-    const refused = this.#refusal(request)
+    const refused = this.#refusal(request) ?? this.#crowded() ?? this.#doorway.take(request, stream)
     if (refused !== null) {
       refuse(stream, refused)
       return
     }
-    this.#webSockets.handleUpgrade(request, stream, head, (socket) => {
-      stream.off('error', ignore)
-      this.#accept(socket, stream)
+    this.#doorway.enter(request, stream, (entry) => {
+      // It may have taken a while.
+      const late = entry.kind === 'refused' ? entry.refused : this.#crowded()
+      if (late !== null || entry.kind === 'refused') {
+        if (late !== null) refuse(stream, late)
+        return
+      }
+      this.#webSockets.handleUpgrade(request, stream, head, (socket) => {
+        stream.off('error', ignore)
+        this.#accept(socket, stream, entry.login)
+      })
     })
   }
 
@@ -165,7 +187,7 @@ class AttachedGateway implements Gateway {
         sentence: `Only WebSocket is spoken at ${this.#path}: send "Upgrade: websocket".`,
       }
     }
-    if ((this.#options.loopbackOnly ?? true) && !isLoopback(request.socket.localAddress)) {
+    if ((this.#options.gatekeeper ?? null) === null && !isLoopback(request.socket.localAddress)) {
       return {
         status: 403,
         sentence: 'No authentication is configured, so only connections from this machine are served.',
@@ -178,6 +200,10 @@ class AttachedGateway implements Gateway {
         sentence: `Pages of ${origin ?? ''} may not connect; add the origin to the allowed ones (ALLOWED_ORIGINS, --allowed-origins).`,
       }
     }
+    return null
+  }
+
+  #crowded(): Refused | null {
     if (this.#leaving) return { status: 503, sentence: 'This process is leaving; connect again.' }
     if (this.#connections.size >= this.#limits.maxConnections) {
       return { status: 503, sentence: 'This process has as many connections as it takes; try again later.' }
@@ -185,12 +211,12 @@ class AttachedGateway implements Gateway {
     return null
   }
 
-  #accept(socket: WebSocket, stream: Duplex): void {
+  #accept(socket: WebSocket, stream: Duplex, login: Login | null): void {
     const connection = new Connection({
       socket,
       stream,
       flusher: this.#flusher,
-      principal: null,
+      login,
       limits: this.#limits,
       context: this.#context,
       logger: this.#options.logger,

@@ -3,7 +3,7 @@ import { STATUS_CODES, type IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 
 export interface Refused {
-  readonly status: 403 | 404 | 426 | 503
+  readonly status: 401 | 403 | 404 | 426 | 429 | 503
   readonly sentence: string
 }
 
@@ -53,7 +53,8 @@ export function refuse(stream: Duplex, { status, sentence }: Refused): void {
     'Content-Type: text/plain; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
     ...(status === 426 ? ['Upgrade: websocket'] : []),
-    ...(status === 503 ? ['Retry-After: 1'] : []),
+    ...(status === 401 ? ['WWW-Authenticate: Bearer'] : []),
+    ...(status === 503 || status === 429 ? ['Retry-After: 1'] : []),
   ]
   stream.once('finish', () => stream.destroy())
   stream.end(`${head.join('\r\n')}\r\n\r\n${body}`)

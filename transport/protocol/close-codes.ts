@@ -26,10 +26,28 @@ export const closeKinds = {
     reason: 'no pong to two pings',
     meaning: 'Two pings were not answered. Mostly seen as 1006, since the client was unreachable.',
   },
+  idle: {
+    code: 4003,
+    reason: 'no request and no subscription for long; connect again when there is something to do',
+    meaning:
+      'There was no request and no subscription for `maxIdleMs`. Connect again when there is something to do.',
+  },
   binary_frame: {
     code: 4500,
     reason: 'send text frames; binary frames are not understood',
     meaning: 'The client sent a binary frame; the protocol is text.',
+  },
+  unauthenticated: {
+    code: 4501,
+    reason: 'authenticate with a token within the time for it',
+    meaning:
+      'The client did not say who it is within `authenticateWithinMs`. Send a token with the upgrade, or `authenticate` first.',
+  },
+  token_expired: {
+    code: 4502,
+    reason: 'the token has expired; connect with a new one',
+    meaning:
+      'The token has expired. Connect again with a new one; send `authenticate` in time the next time.',
   },
 } as const satisfies Record<string, CloseKind>
 

@@ -209,6 +209,22 @@ export const methods = {
     result: view,
     errors: ['not_found', 'session_ended', 'timeout'],
   },
+  authenticate: {
+    summary:
+      'Says who the client is, by a token, or renews what it has said before: a token of another principal is refused. Until ' +
+      'its reply is there all other methods but `rpc.discover` are `unauthenticated`.',
+    params: z.strictObject({ token: z.string().min(1).describe('A JSON Web Token.') }),
+    result: z.strictObject({
+      principal: z
+        .object({ id: z.string(), claims: z.record(z.string(), json).optional() })
+        .describe('Who the client is, with what the token says of it.'),
+      expiresAt: z
+        .number()
+        .nullable()
+        .describe('When the connection is closed unless it is renewed, ms since 1970; `null`: never.'),
+    }),
+    errors: [],
+  },
   'rpc.discover': {
     summary: 'This description as an OpenRPC document.',
     params: z.strictObject({}),
@@ -257,14 +273,16 @@ export const notifications = {
     params: z.strictObject({ id: sessionId, epoch, version, event: json }),
   },
   sessionEnded: {
-    summary: 'The session is no more, and with it the subscription.',
+    summary: 'The subscription is over: the session is no more, or this client may no longer see it.',
     params: z.strictObject({
       id: sessionId,
       epoch,
       version,
       reason: z
-        .enum(['deleted', 'expired', 'lost'])
-        .describe('`lost`: it is gone from Redis and nobody told why.'),
+        .enum(['deleted', 'expired', 'lost', 'forbidden'])
+        .describe(
+          '`lost`: it is gone from Redis and nobody told why; `forbidden`: it goes on, but the client may no longer see it.',
+        ),
     }),
   },
   gap: {

@@ -1,5 +1,5 @@
 /** Notifications as frames, put around JSON text that is encoded already. Ids are plain ASCII without quotes. */
-import type { EndReason, Epoch, Position, SessionId } from '../../actors/session.ts'
+import type { Epoch, Position, SessionId, SubscriptionEnd } from '../../actors/session.ts'
 import type { SessionUpdated } from '../../actors/feed-message.ts'
 import type { NotificationName } from './messages.ts'
 
@@ -44,7 +44,7 @@ export function sessionEmittedText(id: SessionId, epoch: Epoch, version: number,
   )
 }
 
-export function sessionEndedText(id: SessionId, position: Position, reason: EndReason): string {
+export function sessionEndedText(id: SessionId, position: Position, reason: SubscriptionEnd): string {
   const { epoch, version } = position
   return notificationText(
     'sessionEnded',

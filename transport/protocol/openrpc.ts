@@ -5,7 +5,7 @@ import { PROTOCOL_VERSION, commonErrors, methods, notifications } from './messag
 
 /** JSON Schema of a message, in the parts that this project uses. */
 export interface JsonSchema {
-  readonly type?: string
+  readonly type?: string | readonly string[]
   readonly description?: string
   readonly properties?: Readonly<Record<string, JsonSchema>>
   readonly required?: readonly string[]

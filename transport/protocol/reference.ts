@@ -110,7 +110,7 @@ function typeText(schema: JsonSchema): string {
     const open = schema.additionalProperties !== false
     return `\`{${[...members, ...(open && members.length > 0 ? ['…'] : [])].join(', ')}}\``
   }
-  return schema.type ?? 'JSON'
+  return [schema.type ?? 'JSON'].flat().join(' or ')
 }
 
 function cell(text: string): string {

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { WebSocket, type ClientOptions } from 'ws'
 import { FanOut } from '../../../transport/feed/fan-out.ts'
-import { attachGateway, type Gateway } from '../../../transport/gateway/server.ts'
+import { attachGateway, type Gateway, type GatewayOptions } from '../../../transport/gateway/server.ts'
 import type { GatewayLimits } from '../../../transport/gateway/limits.ts'
 import { handleHttp } from '../../../transport/http/http.ts'
 import { MemoryService } from './memory-service.ts'
@@ -25,6 +25,7 @@ export interface Rig {
 export async function startRig(
   limits: Partial<GatewayLimits> = {},
   origins?: readonly string[],
+  more: Pick<GatewayOptions, 'gatekeeper' | 'proxies'> = {},
 ): Promise<Rig> {
   const service = new MemoryService()
   const feed = new HandFeed()
@@ -53,6 +54,7 @@ export async function startRig(
     clock: realClock,
     logger: log,
     limits,
+    ...more,
     ...(origins === undefined ? {} : { origins }),
   })
   server.listen(0, '127.0.0.1')
@@ -95,7 +97,7 @@ interface Received {
 }
 
 /** A WebSocket client that keeps every frame in the order of arrival. */
-class TestClient {
+export class TestClient {
   readonly socket: WebSocket
   readonly frames: string[] = []
   readonly closed: Promise<{ code: number; reason: string }>
