@@ -147,7 +147,7 @@ export const methods = {
       'and it is not asked whether the session exists.',
     params: z.strictObject({ id: sessionId, message: json.describe('Any JSON.') }),
     result: empty,
-    errors: [],
+    errors: ['event_invalid'],
   },
   subscribe: {
     summary: 'From now on this connection gets the notifications of the session, until it has ended.',

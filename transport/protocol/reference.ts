@@ -33,7 +33,7 @@ function introduction(): string {
 
 Version ${PROTOCOL_VERSION}. JSON-RPC 2.0 over a WebSocket at \`/ws\`; a client may ask for the subprotocol \`${SUBPROTOCOL}\` or for none.
 One text frame holds one request, or a batch of them as an array. Params are given by name. \`rpc.discover\` answers with this
-description as an OpenRPC document.
+description as an OpenRPC document. Whether a server keeps all of this, \`npm run conformance -- ws://host:port/ws\` tells.
 
 \`\`\`
 → {"jsonrpc":"2.0","id":1,"method":"createSession","params":{"machine":"document","id":"greeting","subscribe":true}}
@@ -137,7 +137,8 @@ function rules(): string {
   same key, and it is applied once.
 - **Heartbeat.** The server pings; every WebSocket library answers by itself.
 - **Refused.** Binary frames; frames that nest deeper than ${MAX_DEPTH} levels; members named \`__proto__\`; numbers as \`id\` that a double does
-  not hold exactly; unknown members of params (a misspelt \`ifVersion\` must not be ignored).
+  not hold exactly; unknown members of params (a misspelt \`ifVersion\` must not be ignored); texts with a NUL or half of a surrogate pair in
+  events, inputs and messages (\`event_invalid\`).
 - **Pages.** A browser page may connect if its origin is on the server's list; without a list only pages of the same machine may.`
 }
 
