@@ -24,6 +24,8 @@ export interface GatewayOptions {
   readonly limits?: Partial<GatewayLimits>
   /** Refuse connections that come in at another address than loopback: nobody is authenticated. Default true. */
   readonly loopbackOnly?: boolean
+  /** Open connections of other kinds, which count towards `maxConnections` too. */
+  readonly otherConnections?: () => number
 }
 
 interface DrainOptions {
@@ -179,7 +181,8 @@ class AttachedGateway implements Gateway {
       }
     }
     if (this.#leaving) return { status: 503, sentence: 'This process is leaving; connect again.' }
-    if (this.#connections.size >= this.#limits.maxConnections) {
+    const others = this.#options.otherConnections?.() ?? 0
+    if (this.#connections.size + others >= this.#limits.maxConnections) {
       return { status: 503, sentence: 'This process has as many connections as it takes; try again later.' }
     }
     return null
