@@ -1,5 +1,5 @@
 /** All parts of a serving process on Redis, put together. */
-import type { Server } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { randomBytes } from 'node:crypto'
 import { partitionOf, PARTITIONS } from '../actors/partitions.ts'
 import type { Clock, Logger } from '../actors/ports.ts'
@@ -13,6 +13,7 @@ import { connectRedis } from '../persistence/redis.ts'
 import { RedisFeed } from '../transport/feed/redis-feed.ts'
 import { attachGateway } from '../transport/gateway/server.ts'
 import type { Gateway } from '../transport/gateway/server.ts'
+import { HttpApi } from '../transport/http/api.ts'
 import { systemClock } from './clock.ts'
 import type { Options } from './options.ts'
 import { Serving } from './serving.ts'
@@ -47,6 +48,7 @@ export class Runtime extends SessionApi {
   readonly #wakeup: AuditWakeup
   protected readonly serving: Serving
   readonly #gateways = new Set<Gateway>()
+  readonly #http: HttpApi
   #audit: AuditService | null = null
   #closing: Promise<void> | null = null
 
@@ -79,6 +81,15 @@ export class Runtime extends SessionApi {
       log,
       limits: options,
       onCommitted: (id) => this.#wakeup.notify(partitionOf(id)),
+    })
+    this.#http = new HttpApi({
+      service: this.serving.host,
+      fanOut: this.serving.fanOut,
+      clock,
+      logger: log,
+      ...(options.allowedOrigins.length > 0 ? { origins: options.allowedOrigins } : {}),
+      limits: options,
+      otherConnections: () => this.#webSockets,
     })
   }
 
@@ -137,9 +148,27 @@ export class Runtime extends SessionApi {
         maxBacklogBytes,
         heartbeatMs,
       },
+      otherConnections: () => this.#http.connections,
     })
     this.#gateways.add(gateway)
     return gateway
+  }
+
+  /**
+   * Answers a request of an HTTP server if it is one of the HTTP API (docs/guide/http.md), below the path `base`. Never
+   * rejects; a request that is not its own is left as it was. Without authentication: from this machine only.
+   * @returns whether it was one of its own
+   */
+  handleHttp(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { base = '' }: { readonly base?: string } = {},
+  ): Promise<boolean> {
+    return this.#http.handle(request, response, base)
+  }
+
+  get #webSockets(): number {
+    return [...this.#gateways].reduce((sum, gateway) => sum + gateway.connections, 0)
   }
 
   /** How this process does; asks Redis, and waits at most a second for its answer. */
@@ -150,7 +179,7 @@ export class Runtime extends SessionApi {
       node: this.#store.node,
       pid: process.pid,
       redis,
-      connections: [...this.#gateways].reduce((sum, gateway) => sum + gateway.connections, 0),
+      connections: this.#webSockets + this.#http.connections,
       subscribedSessions: this.serving.fanOut.size,
       ...(this.#audit === null ? {} : { audit: this.#audit.health() }),
     }
@@ -166,7 +195,7 @@ export class Runtime extends SessionApi {
     const deadline = this.#clock.now() + deadlineMs
     const left = (): number => Math.max(0, deadline - this.#clock.now())
     this.serving.clockwork.stop()
-    await Promise.all([...this.#gateways].map((gateway) => gateway.drain({ deadlineMs: left() })))
+    await Promise.all([...this.#gateways, this.#http].map((clients) => clients.drain({ deadlineMs: left() })))
     const unfinished = await this.serving.host.drain(left())
     if (unfinished > 0) this.#log.warn({ sessions: unfinished }, 'left with requests under way')
     this.serving.fanOut.stop()
