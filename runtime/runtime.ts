@@ -1,5 +1,5 @@
 /** All parts of a serving process on Redis, put together. */
-import type { Server } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Server as TlsServer } from 'node:https'
 import { randomBytes } from 'node:crypto'
 import { TroupeError } from '../actors/errors.ts'
@@ -22,6 +22,7 @@ import { defaultLimits } from '../transport/gateway/limits.ts'
 import type { GatewayLimits } from '../transport/gateway/limits.ts'
 import { attachGateway } from '../transport/gateway/server.ts'
 import type { Gateway } from '../transport/gateway/server.ts'
+import { HttpApi } from '../transport/http/api.ts'
 import { createGatekeeper } from './authentication.ts'
 import { systemClock } from './clock.ts'
 import type { Options } from './options.ts'
@@ -61,13 +62,15 @@ export class Runtime extends SessionApi {
   /** Finds out who clients are; `null`: no authentication is configured. */
   readonly gatekeeper: Gatekeeper | null
   readonly #gateways = new Set<Gateway>()
+  readonly #http: HttpApi
   #audit: AuditService | null = null
   #closing: Promise<void> | null = null
 
   /** Use {@link Runtime.start}. */
   private constructor({ options, registry, log, clock = systemClock, authenticate }: RuntimeParts) {
     super()
-    this.gatekeeper = createGatekeeper(options, authenticate ?? null, log)
+    const gatekeeper = createGatekeeper(options, authenticate ?? null, log)
+    this.gatekeeper = gatekeeper
     this.#options = options
     this.#log = log
     this.#clock = clock
@@ -94,6 +97,16 @@ export class Runtime extends SessionApi {
       log,
       limits: options,
       onCommitted: (id) => this.#wakeup.notify(partitionOf(id)),
+    })
+    this.#http = new HttpApi({
+      service: this.serving.host,
+      fanOut: this.serving.fanOut,
+      clock,
+      logger: log,
+      ...(options.allowedOrigins.length > 0 ? { origins: options.allowedOrigins } : {}),
+      limits: gatewayLimits(options),
+      ...(gatekeeper === null ? {} : { authenticate: (request) => gatekeeper.identify(request) }),
+      otherConnections: () => this.#webSockets,
     })
   }
 
@@ -138,6 +151,7 @@ export class Runtime extends SessionApi {
       gatekeeper: this.gatekeeper,
       proxies: this.#options.trustProxy.length > 0 ? addressList(this.#options.trustProxy) : null,
       limits: gatewayLimits(this.#options),
+      otherConnections: () => this.#http.connections,
     })
     this.#gateways.add(gateway)
     return gateway
@@ -155,6 +169,23 @@ export class Runtime extends SessionApi {
     return signAccessToken({ secret: authSecret, audience: authAudience, issuer: authIssuer }, request)
   }
 
+  /**
+   * Answers a request of an HTTP server if it is one of the HTTP API (docs/guide/http.md), below the path `base`. Never
+   * rejects; a request that is not its own is left as it was. Without authentication: from this machine only.
+   * @returns whether it was one of its own
+   */
+  handleHttp(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { base = '' }: { readonly base?: string } = {},
+  ): Promise<boolean> {
+    return this.#http.handle(request, response, base)
+  }
+
+  get #webSockets(): number {
+    return [...this.#gateways].reduce((sum, gateway) => sum + gateway.connections, 0)
+  }
+
   /** How this process does; asks Redis, and waits at most a second for its answer. */
   async health(): Promise<RuntimeHealth> {
     const redis = (await this.#store.answers(HEALTH_TIMEOUT_MS)) ? 'ready' : 'unreachable'
@@ -163,7 +194,7 @@ export class Runtime extends SessionApi {
       node: this.#store.node,
       pid: process.pid,
       redis,
-      connections: [...this.#gateways].reduce((sum, gateway) => sum + gateway.connections, 0),
+      connections: this.#webSockets + this.#http.connections,
       subscribedSessions: this.serving.fanOut.size,
       ...(this.#audit === null ? {} : { audit: this.#audit.health() }),
     }
@@ -179,7 +210,7 @@ export class Runtime extends SessionApi {
     const deadline = this.#clock.now() + deadlineMs
     const left = (): number => Math.max(0, deadline - this.#clock.now())
     this.serving.clockwork.stop()
-    await Promise.all([...this.#gateways].map((gateway) => gateway.drain({ deadlineMs: left() })))
+    await Promise.all([...this.#gateways, this.#http].map((clients) => clients.drain({ deadlineMs: left() })))
     const unfinished = await this.serving.host.drain(left())
     if (unfinished > 0) this.#log.warn({ sessions: unfinished }, 'left with requests under way')
     this.serving.fanOut.stop()

@@ -26,7 +26,9 @@ runChild(async ({ options, files }, log) => {
       audit: audit === null ? null : asOfNow(audit, performance.now() - heardAt),
       machines: registry.names(),
     })
-    void handleHttp(request, response, { health })
+    void runtime.handleHttp(request, response).then((isAnswered) => {
+      if (!isAnswered) void handleHttp(request, response, { health })
+    })
   })
   runtime.attach(server)
   try {

@@ -8,6 +8,7 @@ import { createRuntime } from '../../runtime/index.ts'
 import type { Runtime } from '../../runtime/index.ts'
 import { redisUrl } from '../support/servers.ts'
 import { TestClient, until } from '../transport/support/gateway-rig.ts'
+import { EventClient, send } from '../transport/http/http-client.ts'
 import { SECRET, tokenOf } from '../transport/auth/tokens.ts'
 import { counterSession } from './host-machines.ts'
 import { roomSession } from './room-session.ts'
@@ -37,7 +38,7 @@ beforeAll(async () => {
       authAudience: 'rooms',
       logLevel: 'silent',
     })
-    const server = createServer()
+    const server = createServer((request, response) => void runtime.handleHttp(request, response))
     runtime.attach(server)
     await once(server.listen(0, '127.0.0.1'), 'listening')
     return { runtime, server, port: (server.address() as AddressInfo).port }
@@ -66,6 +67,45 @@ const connect = async (who: string, place = here): Promise<TestClient> =>
 async function newRoom(): Promise<string> {
   return (await here.runtime.createSession(room, { input: { owner: 'ada', members: ['bob'] } })).id
 }
+
+describe('over HTTP', () => {
+  it('TR2 the rule is asked of every route, with the principal of the token', async () => {
+    const id = await newRoom()
+    const ask = async (who: string | null, route: string, body?: unknown) => {
+      const headers =
+        who === null ? {} : { authorization: `Bearer ${await tokenOf(who, { claims: { aud: 'rooms' } })}` }
+      return send(here.port, route, { headers, ...(body === undefined ? {} : { body }) })
+    }
+    const routes: [route: string, body?: unknown][] = [
+      [`GET /sessions/${id}`],
+      [`POST /sessions/${id}/events`, { type: 'SAY', text: 'hi' }],
+      [`POST /sessions/${id}/messages`, 1],
+      [`GET /sessions/${id}/updates`],
+      [`GET /sessions/${id}/wait?until=${encodeURIComponent('{"done":true}')}&timeoutMs=100`],
+      ['POST /sessions', { machine: 'room', input: { owner: 'ada' } }],
+      [`DELETE /sessions/${id}`],
+    ]
+    for (const [route, body] of routes) {
+      expect((await ask('eve', route, body)).status, route).toBe(403)
+      expect((await ask(null, route, body)).status, route).toBe(401)
+    }
+    expect((await ask('bob', `GET /sessions/${id}`)).json).toMatchObject({ version: 1 })
+  })
+
+  it('TR2 a stream ends with the right to see it, and with the token', async () => {
+    const id = await newRoom()
+    const claims = { aud: 'rooms' }
+    const open = async (token: string) =>
+      EventClient.open(here.port, `/sessions/${id}/updates`, { authorization: `Bearer ${token}` })
+    const bob = await open(await tokenOf('bob', { claims }))
+    const brief = await open(await tokenOf('ada', { claims, expiresIn: 2 }))
+    await here.runtime.updateSession(id, { type: 'DROP', who: 'bob' })
+    await bob.ended
+    expect(bob.named('sessionEnded')).toMatchObject([{ id, reason: 'forbidden' }])
+    await brief.ended
+    expect(brief.named('goAway')).toHaveLength(1)
+  })
+})
 
 describe('over the wire', () => {
   it('TR2 the rule is asked with the principal of the token', async () => {

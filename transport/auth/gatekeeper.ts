@@ -1,7 +1,7 @@
 /** Tells who sends a request, by whatever is configured for it. */
 import type { IncomingMessage } from 'node:http'
 import { TroupeError } from '../../actors/errors.ts'
-import type { Logger, Principal } from '../../actors/ports.ts'
+import type { Logger } from '../../actors/ports.ts'
 import { describeFault, toTroupeError } from '../protocol/failures.ts'
 import { isPrincipalId, principalIdRule } from './authenticator.ts'
 import type { Authenticator, Identity, RequestAuthenticator } from './authenticator.ts'
@@ -56,13 +56,6 @@ export class Gatekeeper {
       throw error
     }
   }
-
-  /**
-   * Who sends a plain HTTP request, for routes; `null`: it does not say.
-   * @throws TroupeError `unauthenticated`, `unavailable`
-   */
-  readonly principalOf = async (request: IncomingMessage): Promise<Principal | null> =>
-    (await this.identify(request))?.principal ?? null
 
   async #ask(hook: RequestAuthenticator, request: IncomingMessage): Promise<Identity | null> {
     try {

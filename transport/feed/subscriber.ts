@@ -73,6 +73,7 @@ export interface GapNotification {
 export class Frame {
   readonly #text: () => string
   #bytes: Buffer | null = null
+  #event: Buffer | null = null
 
   constructor(text: () => string) {
     this.#text = text
@@ -81,5 +82,10 @@ export class Frame {
   /** The bytes of the whole WebSocket frame. */
   bytes(): Buffer {
     return (this.#bytes ??= textFrame(this.#text()))
+  }
+
+  /** The same as a server-sent event, which the first listener encodes for all; `encode` gets the text of the frame. */
+  eventBytes(encode: (text: string) => Buffer): Buffer {
+    return (this.#event ??= encode(this.#text()))
   }
 }

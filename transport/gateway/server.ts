@@ -31,6 +31,8 @@ export interface GatewayOptions {
   readonly gatekeeper?: Gatekeeper | null
   /** Proxies whose `X-Forwarded-For` is believed. */
   readonly proxies?: BlockList | null
+  /** Open connections of other kinds, which count towards `maxConnections` too. */
+  readonly otherConnections?: () => number
 }
 
 interface DrainOptions {
@@ -205,7 +207,8 @@ class AttachedGateway implements Gateway {
 
   #crowded(): Refused | null {
     if (this.#leaving) return { status: 503, sentence: 'This process is leaving; connect again.' }
-    if (this.#connections.size >= this.#limits.maxConnections) {
+    const others = this.#options.otherConnections?.() ?? 0
+    if (this.#connections.size + others >= this.#limits.maxConnections) {
       return { status: 503, sentence: 'This process has as many connections as it takes; try again later.' }
     }
     return null

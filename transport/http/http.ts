@@ -1,4 +1,4 @@
-/** The few plain HTTP answers beside the WebSocket. */
+/** The few plain HTTP answers of a process beside the WebSocket and the HTTP API (api.ts). */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
 interface Health {
@@ -31,7 +31,7 @@ export async function handleHttp(
       response,
       404,
       'text/plain; charset=utf-8',
-      `There is nothing here. The WebSocket is at ${path}, the health at /healthz.\n`,
+      `There is nothing here. The WebSocket is at ${path}, the health at /healthz; /openapi.json lists what else.\n`,
     )
   } else if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.setHeader('Allow', 'GET, HEAD')

@@ -49,8 +49,7 @@ export function parseFrame(text: string, limits: FrameLimits): Request | Refusal
       'The frame is not JSON. Send one JSON-RPC 2.0 request, or an array of them, per frame.',
     )
   }
-  // Any ASCII character can be written as an escape; most frames hold neither and skip the walk.
-  const suspicious = text.includes('__proto__') || text.includes('\\u00')
+  const suspicious = isSuspicious(text)
   if (!Array.isArray(value)) return readRequest(value, suspicious)
   if (value.length === 0) return refusal('null', 'invalid_request', 'The batch is empty.')
   if (value.length > limits.maxBatchLength) {
@@ -61,6 +60,29 @@ export function parseFrame(text: string, limits: FrameLimits): Request | Refusal
     )
   }
   return { kind: 'batch', entries: value.map((entry) => readRequest(entry, suspicious)) }
+}
+
+/**
+ * Parses a body that holds one value, by the rules of frames.
+ * @throws TroupeError `parse_error`, `invalid_request`
+ */
+export function parseValue(text: string): unknown {
+  if (nestsDeeper(text, MAX_DEPTH))
+    throw new TroupeError('parse_error', `The body nests deeper than ${MAX_DEPTH} levels.`)
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw new TroupeError('parse_error', 'The body is not JSON.')
+  }
+  if (isSuspicious(text) && namesProto(value))
+    throw new TroupeError('invalid_request', 'A member named `__proto__` is not taken.')
+  return value
+}
+
+/** Any ASCII character can be written as an escape; most texts hold neither and skip the walk. */
+function isSuspicious(text: string): boolean {
+  return text.includes('__proto__') || text.includes('\\u00')
 }
 
 function readRequest(value: unknown, suspicious: boolean): Request | Refusal {

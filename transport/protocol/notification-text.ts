@@ -7,6 +7,12 @@ function notificationText(method: NotificationName, params: string): string {
   return `{"jsonrpc":"2.0","method":"${method}","params":${params}}`
 }
 
+/** JSON text of the params of a notification. */
+export function paramsText(notification: string): string {
+  const name = '"params":'
+  return notification.slice(notification.indexOf(name) + name.length, -1)
+}
+
 /** `view`: JSON text of an object; `events`: JSON text of an array of strings. */
 export function sessionUpdatedText(view: string, events: string): string {
   return notificationText('sessionUpdated', `${view.slice(0, -1)},"events":${events}}`)

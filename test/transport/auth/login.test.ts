@@ -1,6 +1,5 @@
 import { WebSocket } from 'ws'
 import { afterEach, describe, expect, it } from 'vitest'
-import { TroupeError } from '../../../actors/errors.ts'
 import type { GatewayLimits } from '../../../transport/gateway/limits.ts'
 import type { RequestAuthenticator } from '../../../transport/auth/authenticator.ts'
 import { Gatekeeper } from '../../../transport/auth/gatekeeper.ts'
@@ -184,18 +183,6 @@ describe('authentication by a request', () => {
     expect((await client.call('authenticate', { token: 'x' })).error?.data).toMatchObject({
       code: 'invalid_request',
     })
-  })
-})
-
-describe('plain requests', () => {
-  it('get their principal in the same way', async () => {
-    const { principalOf } = gatekeeper()
-    const request = (headers: object) => ({ headers }) as Parameters<typeof principalOf>[0]
-    expect(await principalOf(request({ authorization: `bearer ${await tokenOf('ada')}` }))).toMatchObject({
-      id: 'ada',
-    })
-    expect(await principalOf(request({}))).toBeNull()
-    await expect(principalOf(request({ authorization: 'Bearer x' }))).rejects.toThrow(TroupeError)
   })
 })
 

@@ -5,6 +5,7 @@ import { WebSocket, type ClientOptions } from 'ws'
 import { FanOut } from '../../../transport/feed/fan-out.ts'
 import { attachGateway, type Gateway, type GatewayOptions } from '../../../transport/gateway/server.ts'
 import type { GatewayLimits } from '../../../transport/gateway/limits.ts'
+import { HttpApi, type HttpApiOptions } from '../../../transport/http/api.ts'
 import { handleHttp } from '../../../transport/http/http.ts'
 import { MemoryService } from './memory-service.ts'
 import { HandFeed, KeptLog, realClock } from './parts.ts'
@@ -17,6 +18,7 @@ export interface Rig {
   readonly log: KeptLog
   readonly server: Server
   readonly gateway: Gateway
+  readonly api: HttpApi
   readonly port: number
   connect(options?: ClientOptions & { path?: string; protocols?: string[] }): Promise<TestClient>
   stop(): Promise<void>
@@ -25,7 +27,11 @@ export interface Rig {
 export async function startRig(
   limits: Partial<GatewayLimits> = {},
   origins?: readonly string[],
-  more: Pick<GatewayOptions, 'gatekeeper' | 'proxies'> = {},
+  {
+    gatekeeper = null,
+    proxies = null,
+    ...ofApi
+  }: Pick<GatewayOptions, 'gatekeeper' | 'proxies'> & Partial<HttpApiOptions> = {},
 ): Promise<Rig> {
   const service = new MemoryService()
   const feed = new HandFeed()
@@ -45,17 +51,31 @@ export async function startRig(
   fanOut.start()
   service.sink = fanOut
   service.onBroadcast = (id, message) => feed.onMessage({ kind: 'message', id, message })
-  const server = createServer(
-    (request, response) => void handleHttp(request, response, { health: () => ({ ok: true }) }),
-  )
-  const gateway = attachGateway(server, {
+  const api = new HttpApi({
     service,
     fanOut,
     clock: realClock,
     logger: log,
     limits,
-    ...more,
     ...(origins === undefined ? {} : { origins }),
+    otherConnections: () => gateway.connections,
+    ...ofApi,
+  })
+  const server = createServer((request, response) => {
+    void api.handle(request, response).then((isAnswered) => {
+      if (!isAnswered) void handleHttp(request, response, { health: () => ({ ok: true }) })
+    })
+  })
+  const gateway: Gateway = attachGateway(server, {
+    service,
+    fanOut,
+    clock: realClock,
+    logger: log,
+    limits,
+    ...(origins === undefined ? {} : { origins }),
+    gatekeeper,
+    proxies,
+    otherConnections: () => api.connections,
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -68,6 +88,7 @@ export async function startRig(
     log,
     server,
     gateway,
+    api,
     port,
     async connect(options = {}) {
       const client = await TestClient.open(`ws://127.0.0.1:${port}${options.path ?? '/ws'}`, options)
@@ -76,6 +97,7 @@ export async function startRig(
     },
     async stop() {
       for (const client of clients) client.socket.terminate()
+      api.close()
       await gateway.close()
       fanOut.stop()
       server.closeAllConnections()

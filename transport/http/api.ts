@@ -1,0 +1,244 @@
+/**
+ * The HTTP API beside the WebSocket: the same methods, one request each, for callers that keep no connection, and
+ * updates as server-sent events. It has no server of its own: {@link HttpApi.handle} takes what a server gets.
+ */
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { TroupeError, errorKinds } from '../../actors/errors.ts'
+import type { Clock, Logger, SessionService } from '../../actors/ports.ts'
+import type { Identity } from '../auth/authenticator.ts'
+import type { FanOut } from '../feed/fan-out.ts'
+import { defaultLimits, type GatewayLimits } from '../gateway/limits.ts'
+import { describeFault, toTroupeError } from '../protocol/failures.ts'
+import { corsHeaders, preflightHeaders, refusalOf, type AdmissionRules } from './admission.ts'
+import { Abandoned, readJson } from './body.ts'
+import type { Exchange, HttpContext, Reply } from './exchange.ts'
+import { LastingRequests } from './lasting-requests.ts'
+import { openApiText } from './openapi.ts'
+import { HttpError, PROBLEM_TYPE, problemHeaders, problemText, statusOf } from './problem.ts'
+import { allowedVerbs, findRoutes, type Found } from './route-search.ts'
+
+export interface HttpApiOptions {
+  readonly service: SessionService
+  readonly fanOut: FanOut
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Origins of pages that may ask, `*` for any; default: pages of this machine only. */
+  readonly origins?: readonly string[]
+  readonly limits?: Partial<GatewayLimits>
+  /** Refuse what comes in at another address than loopback. Default: as long as nobody is authenticated. */
+  readonly loopbackOnly?: boolean
+  /**
+   * Who sends a request; `null`: nobody that is known, which is answered with 401. May throw a TroupeError instead.
+   * Default: nobody is asked who they are.
+   */
+  readonly authenticate?: (request: IncomingMessage) => Promise<Identity | null>
+  /** Open connections of other kinds, which count towards `maxConnections` too. */
+  readonly otherConnections?: () => number
+}
+
+/**
+ * Requests of one connection under way: nearly all clients send one after another, and those that do not must not have
+ * many answers kept for them.
+ */
+const MAX_PIPELINED = 16
+const NOBODY = { principal: null, expiresAt: null }
+
+export class HttpApi {
+  readonly #options: HttpApiOptions
+  readonly #limits: GatewayLimits
+  readonly #rules: AdmissionRules
+  readonly #lasting: LastingRequests
+  readonly #context: HttpContext
+  readonly #open = new Set<ServerResponse>()
+  readonly #ofSocket = new WeakMap<Socket, number>()
+  readonly #descriptions = new Map<string, string>()
+  #isLeaving = false
+  #whenEmpty: (() => void) | null = null
+
+  constructor(options: HttpApiOptions) {
+    const { service, fanOut, clock, origins, authenticate } = options
+    this.#options = options
+    this.#limits = { ...defaultLimits, ...options.limits }
+    this.#rules = { origins, loopbackOnly: options.loopbackOnly ?? authenticate === undefined }
+    this.#lasting = new LastingRequests({
+      clock,
+      heartbeatMs: this.#limits.heartbeatMs,
+      maxConnections: this.#limits.maxConnections,
+      otherConnections: options.otherConnections ?? (() => 0),
+    })
+    this.#context = {
+      service,
+      fanOut,
+      clock,
+      limits: this.#limits,
+      lasting: this.#lasting,
+      blame: (what, thrown) => this.#blame(what, thrown),
+      describe: (base) => this.#describe(base),
+    }
+  }
+
+  /** Requests that last: event streams and waits. */
+  get connections(): number {
+    return this.#lasting.size
+  }
+
+  /**
+   * Answers a request if its path is one of the API's, under `base` (such as `/api`). Never rejects.
+   * @returns whether it was; if not, the request is as it was. A stream goes on after this has resolved
+   */
+  async handle(request: IncomingMessage, response: ServerResponse, base = ''): Promise<boolean> {
+    const root = base.replace(/\/+$/, '')
+    const [path = '/', query = ''] = splitOnce(request.url ?? '/', '?')
+    const found = path.startsWith(`${root}/`) ? findRoutes(path.slice(root.length)) : null
+    if (found === null) return false
+    this.#opened(response)
+    try {
+      const reply = await this.#answer(found, { request, response, base: root }, new URLSearchParams(query))
+      if (reply !== null) this.#send(response, reply, 'application/json')
+    } catch (thrown) {
+      this.#refuse(`${request.method ?? ''} ${found.routes[0]?.path ?? ''}`, response, thrown)
+    }
+    return true
+  }
+
+  /** Takes no more requests, sends streams and waits away, and lets the others end; at most for `deadlineMs`. */
+  async drain({ deadlineMs }: { readonly deadlineMs: number }): Promise<void> {
+    this.#isLeaving = true
+    const deadline = this.#options.clock.setTimeout(() => this.close(), deadlineMs)
+    await this.#lasting.seeOff(deadlineMs)
+    if (this.#open.size > 0) await new Promise<void>((resolve) => (this.#whenEmpty = resolve))
+    deadline.cancel()
+  }
+
+  /** Cuts off whatever is under way. */
+  close(): void {
+    this.#isLeaving = true
+    this.#lasting.cut()
+    for (const response of this.#open) response.destroy()
+  }
+
+  async #answer(
+    found: Found,
+    { request, response, base }: Pick<Exchange, 'request' | 'response' | 'base'>,
+    query: URLSearchParams,
+  ): Promise<Reply | null> {
+    response.setHeader('X-Content-Type-Options', 'nosniff')
+    const refused = refusalOf(request, this.#rules)
+    if (refused !== null) throw refused
+    setHeaders(response, corsHeaders(request))
+    const allow = allowedVerbs(found)
+    if (request.method === 'OPTIONS') return { status: 204, headers: preflightHeaders(allow), body: null }
+    const verb = request.method === 'HEAD' ? 'GET' : request.method
+    const route = found.routes.find((each) => each.verb === verb)
+    if (route === undefined)
+      throw new HttpError(405, 'method_not_found', `This path takes ${allow}.`, { headers: { Allow: allow } })
+    this.#admit(request)
+    const { principal, expiresAt } = await this.#authenticate(request)
+    const body = route.body === null ? undefined : await readJson(request, this.#limits.maxFrameBytes)
+    // The response stands for the connection that carries the reply.
+    const caller = { principal, origin: response }
+    return route.answer(this.#context, {
+      request,
+      response,
+      base,
+      id: found.id,
+      query,
+      body,
+      principal,
+      expiresAt,
+      caller,
+    })
+  }
+
+  #admit({ socket }: IncomingMessage): void {
+    if (this.#isLeaving)
+      throw new TroupeError('draining', 'This process is leaving. Nothing was done: send it again.')
+    if ((this.#ofSocket.get(socket) ?? 0) <= MAX_PIPELINED) return
+    throw new HttpError(
+      429,
+      'rate_limited',
+      `More than ${MAX_PIPELINED} requests of this connection are under way: wait for answers, or open another.`,
+      { headers: { Connection: 'close' } },
+    )
+  }
+
+  async #authenticate(request: IncomingMessage): Promise<Identity | typeof NOBODY> {
+    const { authenticate } = this.#options
+    if (authenticate === undefined) return NOBODY
+    const identity = await authenticate(request)
+    if (identity === null) throw new TroupeError('unauthenticated', 'Say who you are: see WWW-Authenticate.')
+    return identity
+  }
+
+  #opened(response: ServerResponse): void {
+    const { socket } = response.req
+    const count = (by: number): void =>
+      void this.#ofSocket.set(socket, (this.#ofSocket.get(socket) ?? 0) + by)
+    this.#open.add(response)
+    count(1)
+    response.once('close', () => {
+      this.#open.delete(response)
+      count(-1)
+      if (this.#open.size === 0) this.#whenEmpty?.()
+    })
+  }
+
+  #refuse(what: string, response: ServerResponse, thrown: unknown): void {
+    if (thrown instanceof Abandoned) {
+      response.destroy()
+      return
+    }
+    const error = this.#blame(what, thrown)
+    if (response.headersSent) {
+      response.destroy()
+      return
+    }
+    this.#send(
+      response,
+      { status: statusOf(error), headers: problemHeaders(error), body: problemText(error) },
+      PROBLEM_TYPE,
+    )
+  }
+
+  #send(response: ServerResponse, { status, headers = {}, body }: Reply, type: string): void {
+    if (response.destroyed) return
+    if (!('Cache-Control' in headers)) response.setHeader('Cache-Control', 'no-store')
+    // The next request of this connection is for another process.
+    if (this.#isLeaving) response.setHeader('Connection', 'close')
+    setHeaders(response, headers)
+    if (body !== null) {
+      response.setHeader('Content-Type', type)
+      response.setHeader('Content-Length', Buffer.byteLength(body))
+    }
+    response.writeHead(status)
+    response.end(body === null || response.req.method === 'HEAD' ? undefined : body)
+  }
+
+  #blame(what: string, thrown: unknown): TroupeError {
+    const error = toTroupeError(thrown)
+    // What a client waited for and did not come is its own affair.
+    const isOwn = error.code === 'timeout' && error.details['outcome'] === undefined
+    const level = isOwn ? 'debug' : errorKinds[error.code].log
+    if (level !== 'debug') this.#options.logger[level]({ what, ...describeFault(error) }, 'a request failed')
+    return error
+  }
+
+  #describe(base: string): string {
+    const known = this.#descriptions.get(base)
+    if (known !== undefined) return known
+    const text = openApiText(base, this.#options.authenticate !== undefined)
+    this.#descriptions.set(base, text)
+    return text
+  }
+}
+
+function setHeaders(response: ServerResponse, headers: OutgoingHttpHeaders): void {
+  for (const [name, value] of Object.entries(headers))
+    if (value !== undefined) response.setHeader(name, value)
+}
+
+function splitOnce(text: string, at: string): string[] {
+  const index = text.indexOf(at)
+  return index < 0 ? [text] : [text.slice(0, index), text.slice(index + 1)]
+}

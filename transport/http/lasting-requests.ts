@@ -1,0 +1,87 @@
+/** Requests that last: event streams and waits. They count as connections, are kept alive, and seen off at the end. */
+import type { Clock } from '../../actors/ports.ts'
+import { HttpError } from './problem.ts'
+
+export interface Lasting {
+  /** Called at every heartbeat. */
+  beat(): void
+  /** Ends it in an orderly way: the client is to come back to another process. */
+  seeOff(): void
+  /** Ends it at once. */
+  cut(): void
+}
+
+export interface LastingOptions {
+  readonly clock: Clock
+  readonly heartbeatMs: number
+  readonly maxConnections: number
+  /** Open connections of other kinds, which count towards the same limit. */
+  readonly otherConnections: () => number
+}
+
+/** A heartbeat is spread over this many steps, so that not all are written to at once. */
+const BEAT_STEPS = 20
+/** Requests seen off together, and the time to the next wave, unless the deadline asks for more. */
+const WAVE_SIZE = 200
+const WAVE_MS = 100
+
+export class LastingRequests {
+  readonly #options: LastingOptions
+  /** With the step of the heartbeat that is theirs. */
+  readonly #requests = new Map<Lasting, number>()
+  #beatTimer: { cancel(): void } | null = null
+  #beatStep = 0
+  #taken = 0
+
+  constructor(options: LastingOptions) {
+    this.#options = options
+  }
+
+  get size(): number {
+    return this.#requests.size
+  }
+
+  /** @returns how to give the place back. @throws HttpError 503 if there are too many */
+  take(request: Lasting): () => void {
+    const { maxConnections, otherConnections } = this.#options
+    if (this.#requests.size + otherConnections() >= maxConnections) {
+      throw new HttpError(
+        503,
+        'rate_limited',
+        'This process has as many connections as it takes; try again later.',
+      )
+    }
+    this.#requests.set(request, this.#taken++ % BEAT_STEPS)
+    if (this.#beatTimer === null) this.#beatLater()
+    return () => {
+      this.#requests.delete(request)
+      if (this.#requests.size > 0) return
+      this.#beatTimer?.cancel()
+      this.#beatTimer = null
+    }
+  }
+
+  /** In waves: those who are sent away come back all at once. Resolves when all were told. */
+  async seeOff(deadlineMs: number): Promise<void> {
+    const all = [...this.#requests.keys()]
+    const waves = Math.min(Math.ceil(all.length / WAVE_SIZE), Math.floor(deadlineMs / 2 / WAVE_MS))
+    const size = Math.ceil(all.length / Math.max(1, waves))
+    for (let from = 0; from < all.length; from += size) {
+      for (const request of all.slice(from, from + size)) request.seeOff()
+      if (from + size < all.length)
+        await new Promise<void>((resolve) => this.#options.clock.setTimeout(resolve, WAVE_MS))
+    }
+  }
+
+  cut(): void {
+    for (const request of [...this.#requests.keys()]) request.cut()
+  }
+
+  #beatLater(): void {
+    this.#beatTimer = this.#options.clock.setTimeout(() => {
+      this.#beatStep = (this.#beatStep + 1) % BEAT_STEPS
+      this.#beatLater()
+      for (const [request, step] of this.#requests) if (step === this.#beatStep) request.beat()
+    }, this.#options.heartbeatMs / BEAT_STEPS)
+  }
+}

@@ -1,0 +1,118 @@
+/** The two requests that last: the stream of a session's updates, and waiting for it to come to something. */
+import { TroupeError } from '../../actors/errors.ts'
+import type { SessionRecord } from '../../actors/session.ts'
+import type { Params } from '../protocol/messages.ts'
+import { waitFor } from '../feed/wait-for.ts'
+import { Abandoned } from './body.ts'
+import { EventStream } from './event-stream.ts'
+import type { Exchange, HttpContext } from './exchange.ts'
+
+const STREAM_HEADERS = {
+  'Content-Type': 'text/event-stream',
+  'Cache-Control': 'no-store',
+  // Tells proxies of nginx's kind to hand on each event at once.
+  'X-Accel-Buffering': 'no',
+}
+
+/** Node's timers wait no longer. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+/**
+ * Begins the stream, which then goes on by itself.
+ * @throws TroupeError `not_found`, `unavailable`; 503 if there are too many
+ */
+export async function openUpdates(
+  { fanOut, service, clock, limits, lasting, blame }: HttpContext,
+  { id, since }: Params<'subscribe'>,
+  { response, request, principal, expiresAt, caller }: Exchange,
+): Promise<void> {
+  const notFound = (): TroupeError => new TroupeError('not_found', `There is no session ${id}.`)
+  if (request.method === 'HEAD') {
+    if ((await service.get(id, caller)) === null) throw notFound()
+    response.writeHead(200, STREAM_HEADERS)
+    response.end()
+    return
+  }
+  let release = (): void => undefined
+  // Who sends it is asked again when it comes back.
+  const inMs = (expiresAt ?? Infinity) - Date.now()
+  const expiry = inMs > MAX_TIMER_MS ? null : clock.setTimeout(() => stream.seeOff(), Math.max(0, inMs))
+  const stream = new EventStream({
+    response,
+    id,
+    principal,
+    maxBufferedBytes: limits.maxBufferedBytes,
+    maxBacklogBytes: limits.maxBacklogBytes,
+    onUndeliverable: (error) => blame('sessionUpdated', error).details['elsewhere'] === true,
+    onOver: (over) => {
+      expiry?.cancel()
+      release()
+      fanOut.leave(id, over)
+    },
+  })
+  release = lasting.take(stream)
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const begin = (record: SessionRecord | null): void => {
+        if (record === null) {
+          reject(notFound())
+        } else if (stream.isOver) {
+          fanOut.leave(id, stream)
+          reject(new Abandoned())
+        } else {
+          // The view first: if that fails the answer is an error.
+          const view = service.encodeView(record, principal)
+          response.writeHead(200, STREAM_HEADERS)
+          stream.begin(record, view, since)
+          resolve()
+        }
+      }
+      fanOut.join(id, stream, begin, reject)
+    })
+  } catch (error) {
+    expiry?.cancel()
+    release()
+    throw error
+  }
+}
+
+/** @throws TroupeError `timeout`, `not_found`, `session_ended`, `draining` …; {@link Abandoned} */
+export function waitForRecord(
+  { fanOut, service, clock, lasting }: HttpContext,
+  { id, until, timeoutMs }: Params<'waitFor'>,
+  { response, caller }: Exchange,
+): Promise<SessionRecord> {
+  return new Promise((resolve, reject) => {
+    const over = (): void => {
+      release()
+      response.off('close', abandon)
+    }
+    const end = (error: Error): void => {
+      giveUp()
+      over()
+      reject(error)
+    }
+    const abandon = (): void => end(new Abandoned())
+    const release = lasting.take({
+      beat: () => undefined,
+      seeOff: () =>
+        end(new TroupeError('draining', 'This process is leaving: send it again, and wait elsewhere.')),
+      cut: () => {
+        abandon()
+        response.destroy()
+      },
+    })
+    response.on('close', abandon)
+    const giveUp = waitFor(
+      { fanOut, service, clock, id, caller, until, timeoutMs },
+      (record) => {
+        over()
+        resolve(record)
+      },
+      (error) => {
+        over()
+        reject(error as Error)
+      },
+    )
+  })
+}
