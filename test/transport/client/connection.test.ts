@@ -219,6 +219,17 @@ describe('requests of a client', () => {
     expect(await client.getSession('b')).toBeNull()
   })
 
+  it('go out together where that is allowed, and again in their order after a loss', async () => {
+    server.answer = (_asked, connection) =>
+      connection === 0 ? undefined : { result: { ...viewOf('a', 2, {}), outcome: 'committed' } }
+    const client = connect({ maxInFlightPerSession: 2 })
+    const sent = [0, 1, 2].map((n) => client.updateSession('a', { type: 'ADD', n }))
+    await until(() => server.asked.length === 2)
+    server.sockets[0]?.terminate()
+    await Promise.all(sent)
+    expect(server.of('updateSession').map(({ event }) => (event as { n: number }).n)).toEqual([0, 1, 0, 1, 2])
+  })
+
   it('are as many as are allowed to wait', async () => {
     server.answer = () => undefined
     const client = connect({ maxQueued: 3 })
