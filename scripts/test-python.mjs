@@ -1,5 +1,5 @@
 /**
- * `npm run test:python`: the protocol as Python's `websockets` speaks it. Installs nothing into the system: on Debian and
+ * `npm run test:python`: the protocol as Python's `websockets` speaks it, and the client of docs/guide. Installs nothing into the system: on Debian and
  * Ubuntu the package python3-websockets is fetched into .troupe/python; elsewhere `websockets` must be importable.
  */
 import { spawn, spawnSync } from 'node:child_process'
@@ -26,11 +26,9 @@ server.stdout.on('data', (chunk) => {
   const url = /ready at (ws:\S+)/.exec(said)?.[1]
   if (url === undefined || server.checked) return
   server.checked = true
-  const { status } = spawnSync(python, [join(project, 'test/python/check.py'), url], {
-    env,
-    stdio: 'inherit',
-  })
-  process.exitCode = status ?? 1
+  const passes = (check) =>
+    spawnSync(python, [join(project, 'test/python', check), url], { env, stdio: 'inherit' }).status === 0
+  process.exitCode = ['check.py', 'client.py'].every(passes) ? 0 : 1
   server.kill('SIGTERM')
 })
 server.on('exit', (code) => {

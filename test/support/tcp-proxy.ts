@@ -5,7 +5,7 @@ import type { AddressInfo, Server, Socket } from 'node:net'
 /** Stands between a client and its server, and loses, holds back or cuts what goes through. */
 export class TcpProxy {
   readonly #server: Server
-  readonly #target: URL
+  #target: URL
   readonly #pairs = new Set<readonly [Socket, Socket]>()
   #swallowed = 0
   #isSwallowing = false
@@ -30,6 +30,11 @@ export class TcpProxy {
     const url = new URL(this.#target)
     url.host = `127.0.0.1:${String((this.#server.address() as AddressInfo).port)}`
     return url.href
+  }
+
+  /** New connections go there; those that are open stay where they are. */
+  redirect(target: string): void {
+    this.#target = new URL(target)
   }
 
   /** Bytes of replies that were swallowed. */
