@@ -1,4 +1,6 @@
 /** Subscriptions, and the one stream in which a connection hears of a session. */
+import { applyPatch } from 'rfc6902'
+import type { Operation } from 'rfc6902'
 import { check, same, shown } from '../broken.ts'
 import { merge } from '../case.ts'
 import type { Case } from '../case.ts'
@@ -21,6 +23,39 @@ export const subscriptionCases: readonly Case[] = [
         [told['epoch'], told['version'], told['context'], told['events']],
         [epoch, 2, { state: { a: 1 } }, ['MERGE']],
       )
+    },
+  },
+  {
+    name: 'delta',
+    rule: 'With delta, a patch is of the last view that the connection has got, and makes the one that others get whole.',
+    async run(scene) {
+      const [writer, reader] = [await scene.open(), await scene.open()]
+      const { id } = await scene.document(writer)
+      await writer.result('updateSession', { id, event: merge('filler', 'x'.repeat(2000)) })
+      let held: unknown = (await reader.result('subscribe', { id, delta: true })).session
+      let patches = 0
+      for (let n = 0; n < 5; n++) {
+        await writer.result('updateSession', { id, event: merge('n', n) })
+        const whole = await writer.result('getSession', { id })
+        const { events, patch, baseVersion, ...view } = await reader.notified(
+          'sessionUpdated',
+          id,
+          ({ version }) => version === whole?.version,
+        )
+        same('the events', events, ['MERGE'])
+        if (patch === undefined) held = view
+        else {
+          patches++
+          same('the version that the patch is of', baseVersion, (held as { version: unknown }).version)
+          held = structuredClone(held)
+          check(
+            applyPatch(held, patch as Operation[]).every((failure) => failure === null),
+            `the patch cannot be applied: ${shown(patch)}`,
+          )
+        }
+        same('the view', held, whole)
+      }
+      check(patches > 0, 'nothing came as a patch, though each view has 2000 characters that stay')
     },
   },
   {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { WebSocket } from 'ws'
 import { ClientError, type ClientNotice, type ClientView } from '../../../transport/client/index.ts'
 import { sleepMs, until } from '../../support/hosts.ts'
 import { ClientRig, type list, type Served } from './support/client-rig.ts'
@@ -57,6 +58,32 @@ describe('a client', () => {
       'phase',
     ])
     expect(notices.at(-2)).toMatchObject({ kind: 'ended', reason: 'deleted' })
+  })
+
+  it('FD1 FD2 with delta holds what others get whole, while its line is cut again and again', async () => {
+    let patches = 0
+    class Counting extends WebSocket {
+      constructor(...args: ConstructorParameters<typeof WebSocket>) {
+        super(...args)
+        this.on('message', (data: Buffer) => void (patches += data.includes('"patch":') ? 1 : 0))
+      }
+    }
+    const [patched, whole] = [
+      rig.client(here.proxy.url, { delta: true, WebSocket: Counting }),
+      rig.client(here.url),
+    ]
+    await whole.createSession('list', { id: 'a' })
+    const [session, other] = [patched.session<typeof list>('a'), whole.session<typeof list>('a')]
+    session.subscribe(() => undefined)
+    other.subscribe(() => undefined)
+    await until(() => session.phase === 'live' && other.phase === 'live')
+    for (let n = 0; n < 150; n++) {
+      await other.send({ type: 'ADD', n })
+      if (n % 40 === 39) here.proxy.cut()
+    }
+    await until(() => session.getSnapshot()?.version === 151)
+    expect(session.getSnapshot()).toEqual(other.getSnapshot())
+    expect(patches).toBeGreaterThan(20)
   })
 
   it('has each update applied once, and in its order, while the line is cut again and again', async () => {
