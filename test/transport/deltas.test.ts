@@ -3,6 +3,7 @@ import { applyPatch } from 'rfc6902'
 import type { Operation } from 'rfc6902'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { notifications } from '../../transport/protocol/messages.ts'
+import { gatekeeper, tokenOf } from './auth/tokens.ts'
 import { makeRecord, makeUpdate } from './support/parts.ts'
 import { startRig, until, type Rig } from './support/gateway-rig.ts'
 
@@ -81,16 +82,16 @@ describe('a subscription with delta', () => {
     expect(heldBy(patched).view).toEqual(heldBy(whole).view)
   })
 
-  it('begins at what it had when its `since` is current', async () => {
+  it('begins with a whole view when its `since` is current: what the client had may have been made for another principal', async () => {
     const epoch = await created()
     const client = await rig.connect()
-    const has = await client.call('getSession', { id: 'a' })
     const { result } = await client.call('subscribe', { id: 'a', since: { epoch, version: 1 }, delta: true })
     expect(result).toEqual({ recovered: true, session: null })
-    pass(epoch, 2, 2)
-    await until(() => heldBy(client).view?.version === 2)
-    expect(has.result).toMatchObject({ version: 1 })
-    expect(heldBy(client).patches).toBe(1)
+    pass(epoch, 2, 3)
+    await until(() => client.notified('sessionUpdated').length === 2)
+    const [first, second] = client.notified('sessionUpdated')
+    expect(first).toMatchObject({ version: 2, context: { n: 2 } })
+    expect(second).toMatchObject({ version: 3, baseVersion: 2 })
   })
 
   it('goes on from a view that came in a reply', async () => {
@@ -146,6 +147,37 @@ describe('a subscription with delta', () => {
       await slowRig.stop()
     }
   }, 30_000)
+
+  it('TR2 gets the whole view once its client has another token, by which it may be shown something else', async () => {
+    const own = await startRig({}, undefined, { gatekeeper: gatekeeper() })
+    try {
+      const encode = own.service.encodeView.bind(own.service)
+      own.service.encodeView = (record, principal) =>
+        `${encode(record, principal).slice(0, -1)},"team":${JSON.stringify(principal?.claims?.['team'] ?? null)}}`
+      const tokenFor = (team: string) => tokenOf('ada', { claims: { team } })
+      const client = await own.connect({ headers: { Authorization: `Bearer ${await tokenFor('red')}` } })
+      const { result } = await client.call('createSession', {
+        machine: 'counter',
+        id: 'a',
+        input: { filler, n: 1 },
+      })
+      await client.call('subscribe', { id: 'a', delta: true })
+      const news = (n: number) =>
+        own.feed.onMessage(makeUpdate(makeRecord('a', n, String(result?.['epoch']), { filler, n }), 'there'))
+      news(2)
+      await until(() => heldBy(client).view?.version === 2)
+      expect(heldBy(client)).toMatchObject({ patches: 1, view: { team: 'red' } })
+      await client.call('authenticate', { token: await tokenFor('blue') })
+      news(3)
+      news(4)
+      await until(() => client.notified('sessionUpdated').length === 3)
+      const told = client.notified('sessionUpdated')
+      expect(told[1]).toMatchObject({ version: 3, team: 'blue' })
+      expect(told[2]).toMatchObject({ version: 4, baseVersion: 3 })
+    } finally {
+      await own.stop()
+    }
+  })
 
   it('compares two views once for all', async () => {
     const epoch = await created()

@@ -1,7 +1,7 @@
 /** A connection as the methods see it. */
 import type { TroupeError } from '../../actors/errors.ts'
 import type { Caller } from '../../actors/ports.ts'
-import type { Position, SessionId, SessionRecord } from '../../actors/session.ts'
+import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import type { Identity } from '../auth/authenticator.ts'
 import type { Subscriber } from '../feed/subscriber.ts'
 
@@ -33,8 +33,6 @@ export interface Client extends Subscriber {
    * @throws TroupeError `rate_limited` if there are too many
    */
   claimSubscription(id: SessionId, delta: boolean): void
-  /** The reply says that the view that the client has, of this position, is the newest. */
-  isCurrent(id: SessionId, position: Position): void
   /** Gives the place back, and forgets what waits for it. */
   releaseSubscription(id: SessionId): void
   /** A reply is about to tell the end of this session: what is kept back of it is not wanted any more. */

@@ -5,7 +5,7 @@ import { TroupeError, errorKinds } from '../../actors/errors.ts'
 import type { Caller, Logger, Principal } from '../../actors/ports.ts'
 import { comparePositions } from '../../actors/session.ts'
 import type { Position, SessionId, SessionRecord } from '../../actors/session.ts'
-import type { EndedNotification, Notification, UpdatedNotification } from '../feed/subscriber.ts'
+import type { EndedNotification, Notification } from '../feed/subscriber.ts'
 import { closeKinds, type CloseKindName } from '../protocol/close-codes.ts'
 import { errorReplyText, parseFrame, type Refusal, type Request } from '../protocol/codec.ts'
 import { describeFault, errorText, toTroupeError } from '../protocol/failures.ts'
@@ -21,6 +21,7 @@ import type { GatewayLimits } from './limits.ts'
 import { prepare, type MethodContext, type Prepared } from './methods.ts'
 import { Outlet } from './outlet.ts'
 import { RequestOrder } from './request-order.ts'
+import { Subscriptions } from './subscriptions.ts'
 import { TokenBucket } from './token-bucket.ts'
 
 export interface ConnectionOptions {
@@ -35,12 +36,6 @@ export interface ConnectionOptions {
   readonly onClosed: (connection: Connection) => void
   /** It asked for a session that another process can serve and this one cannot. Called once. */
   readonly onMisplaced: (connection: Connection) => void
-}
-
-interface Subscription {
-  readonly delta: boolean
-  /** The view that the client was sent last. */
-  has: Position | null
 }
 
 /** Pings without an answer, after which the client counts as gone. */
@@ -58,7 +53,7 @@ export class Connection implements Client {
   readonly #socket: WebSocket
   readonly #outlet: Outlet
   readonly #order = new RequestOrder()
-  readonly #subscriptions = new Map<SessionId, Subscription>()
+  readonly #subscriptions: Subscriptions
   /** How to give up what waits for something that may never come. */
   readonly #held = new Set<() => void>()
   /** Sessions with replies under way, and how many: a reply may tell of a time before the end. */
@@ -82,6 +77,7 @@ export class Connection implements Client {
     const { clock } = options.context
     this.#options = options
     this.#socket = socket
+    this.#subscriptions = new Subscriptions(limits.maxSubscriptions)
     this.#isGuest = login !== null && login.principal === null
     this.#belongsTo(login?.principal ?? null)
     const { maxRequestsPerSecond, maxRequestBurst, maxIdleMs } = limits
@@ -122,6 +118,7 @@ export class Connection implements Client {
 
   #belongsTo(principal: Principal | null): void {
     this.#principal = principal
+    this.#subscriptions.forgetViews()
     this.#caller = { principal, origin: this }
     this.#silentCaller = { principal, origin: null }
   }
@@ -190,7 +187,7 @@ export class Connection implements Client {
     this.#options.login?.end()
     this.#idleWatch?.stop()
     this.#giveUp()
-    for (const id of this.#subscriptions.keys()) this.#options.context.fanOut.leave(id, this)
+    for (const id of this.#subscriptions.ids()) this.#options.context.fanOut.leave(id, this)
     this.#subscriptions.clear()
     this.#idle?.()
     this.#options.onClosed(this)
@@ -311,13 +308,8 @@ export class Connection implements Client {
     this.#tellEnd(newest.id, newest)
     if (this.#outlet.congested) this.#outlet.settled(newest.id, newest)
     const view = service.encodeView(newest, this.principal)
-    this.isCurrent(newest.id, newest)
+    this.#subscriptions.sent(newest.id, newest)
     return view
-  }
-
-  isCurrent(id: SessionId, position: Position): void {
-    const subscription = this.#subscriptions.get(id)
-    if (subscription !== undefined) subscription.has = position
   }
 
   deliver(notification: Notification): void {
@@ -331,23 +323,11 @@ export class Connection implements Client {
       }
     } else if (notification.kind === 'updated') {
       this.#tellEnd(id, notification.record)
-      this.#update(notification)
+      const frame = this.#subscriptions.frameOf(notification, this.#outlet.congested)
+      this.#outlet.notify(notification, frame)
       return
     }
     this.#outlet.notify(notification)
-  }
-
-  #update(notification: UpdatedNotification): void {
-    const { id, record, patch, frame } = notification
-    const subscription = this.#subscriptions.get(id)
-    let written = frame
-    if (subscription !== undefined) {
-      const { delta, has } = subscription
-      const isNext = patch !== null && has !== null && comparePositions(has, patch.base) === 0
-      if (delta && isNext && !this.#outlet.congested) written = patch.frame() ?? frame
-      subscription.has = record
-    }
-    this.#outlet.notify(notification, written)
   }
 
   undeliverable(error: unknown): void {
@@ -389,14 +369,7 @@ export class Connection implements Client {
   }
 
   claimSubscription(id: SessionId, delta: boolean): void {
-    const { maxSubscriptions } = this.#options.limits
-    if (this.#subscriptions.size >= maxSubscriptions && !this.#subscriptions.has(id)) {
-      throw new TroupeError(
-        'rate_limited',
-        `This connection has ${maxSubscriptions} subscriptions, the most allowed. Unsubscribe some, or open another connection.`,
-      )
-    }
-    this.#subscriptions.set(id, { delta, has: this.#subscriptions.get(id)?.has ?? null })
+    this.#subscriptions.add(id, delta)
   }
 
   releaseSubscription(id: SessionId): void {

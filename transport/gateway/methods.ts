@@ -136,12 +136,10 @@ const table: { readonly [M in MethodName]: Method<M> } = {
         (record, history) => {
           const missed = history === null ? null : missedText(service, history, call.client.principal)
           if (record === null) call.fail(new TroupeError('not_found', `There is no session ${id}.`))
-          else if (since !== undefined && comparePositions(since, record) === 0) {
-            call.client.isCurrent(id, record)
+          else if (since !== undefined && comparePositions(since, record) === 0)
             call.text('{"recovered":true,"session":null}')
-          } else if (missed !== null) {
-            call.wrapped(`{"recovered":true,"updates":[${missed}],"session":`, record)
-          } else call.wrapped('{"recovered":false,"session":', record)
+          else if (missed !== null) call.wrapped(`{"recovered":true,"updates":[${missed}],"session":`, record)
+          else call.wrapped('{"recovered":false,"session":', record)
         },
         (error) => call.fail(error),
         since,

@@ -26,8 +26,6 @@ export interface HttpApiOptions {
   /** Origins of pages that may ask, `*` for any; default: pages of this machine only. */
   readonly origins?: readonly string[]
   readonly limits?: Partial<GatewayLimits>
-  /** Refuse what comes in at another address than loopback. Default: as long as nobody is authenticated. */
-  readonly loopbackOnly?: boolean
   /**
    * Who sends a request; `null`: nobody that is known, which is answered with 401. May throw a TroupeError instead.
    * Default: nobody is asked who they are.
@@ -60,7 +58,7 @@ export class HttpApi {
     const { service, fanOut, clock, origins, authenticate } = options
     this.#options = options
     this.#limits = { ...defaultLimits, ...options.limits }
-    this.#rules = { origins, loopbackOnly: options.loopbackOnly ?? authenticate === undefined }
+    this.#rules = { origins, loopbackOnly: authenticate === undefined }
     this.#lasting = new LastingRequests({
       clock,
       heartbeatMs: this.#limits.heartbeatMs,

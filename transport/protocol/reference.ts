@@ -128,8 +128,8 @@ function rules(): string {
   connection that caused an update gets it in its reply and not a second time; a reply carries the newest state that the
   connection may know of, so it can be newer than the request made it. In \`sessionUpdated\` versions may be skipped.
 - **Deltas.** After \`subscribe\` with \`delta\`, \`sessionUpdated\` may carry a \`patch\` (JSON Patch, RFC 6902) instead of the view. It is to be applied to the last view of
-  the session that this connection has got, by reply or notification, without what these carry beside it (\`events\`, \`outcome\`, \`applied\`, \`created\`); with \`since\` that was
-  current, to the view that the client had. \`baseVersion\` is the version of that view: where a client has another one, it has made a mistake, and subscribes anew.
+  the session that this connection has got, by reply or notification, without what these carry beside it (\`events\`, \`outcome\`, \`applied\`, \`created\`). The first update is a whole view if the
+  reply of \`subscribe\` carried none, or the connection has authenticated anew since. \`baseVersion\` is the version of that view: where a client has another one, it has made a mistake, and subscribes anew.
 - **Emitted events** of a transition come before its view, in the order of versions, each at most once.
 - **Messages** (\`broadcastToSession\`) come at most once. \`gap\` tells that messages or emitted events may be missing.
 - **The end.** \`sessionEnded\` ends the subscription, as does the reply of one's own \`deleteSession\`. If the id is used again, subscribe again.

@@ -46,18 +46,21 @@ export async function startRig(
     positions,
     history,
     encodeView: (record, principal) => service.encodeView(record, principal),
-    viewGroup: () => service.viewGroup(),
+    viewGroup: (record, principal) => service.viewGroup(record, principal),
   })
   fanOut.start()
   service.sink = fanOut
   service.onBroadcast = (id, message) => feed.onMessage({ kind: 'message', id, message })
-  const api = new HttpApi({
+  const parts = {
     service,
     fanOut,
     clock: realClock,
     logger: log,
     limits,
     ...(origins === undefined ? {} : { origins }),
+  }
+  const api = new HttpApi({
+    ...parts,
     otherConnections: () => gateway.connections,
     ...ofApi,
   })
@@ -67,12 +70,7 @@ export async function startRig(
     })
   })
   const gateway: Gateway = attachGateway(server, {
-    service,
-    fanOut,
-    clock: realClock,
-    logger: log,
-    limits,
-    ...(origins === undefined ? {} : { origins }),
+    ...parts,
     gatekeeper,
     proxies,
     otherConnections: () => api.connections,

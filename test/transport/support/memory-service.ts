@@ -37,9 +37,9 @@ export class MemoryService implements SessionService {
     return encodeView(record, principal)
   }
 
-  viewGroup(): string {
+  viewGroup(_record: SessionRecord, principal: Principal | null): string {
     if (this.unshowable !== null) throw this.unshowable
-    return ''
+    return principal === null ? '' : JSON.stringify(principal)
   }
 
   stateOf(record: SessionRecord): PublicState {
