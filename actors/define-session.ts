@@ -59,6 +59,11 @@ export interface SessionConfig<M extends AnyStateMachine> {
   /** What a principal gets to see instead of the context; must be pure. Default: the context. */
   readonly view?: (snapshot: SnapshotFrom<M>, principal: Principal | null) => unknown
   /**
+   * Principals for whom it returns the same text get the same view, which is made and encoded once for all of them; must be pure.
+   * Default: only those with the same id and claims share one.
+   */
+  readonly viewKey?: (snapshot: SnapshotFrom<M>, principal: Principal | null) => string
+  /**
    * Who may do what: asked before each call of a client, with the state that the call rests on, and before each update goes to a
    * subscriber. Must be synchronous and pure; what is not `true`, or throws, is no. Default: everybody may do everything.
    */

@@ -46,6 +46,7 @@ export class Kernel {
   readonly #writer: PlanWriter
   readonly #log: (...parts: unknown[]) => void
   #migration: Migration | null = null
+  #shown: { readonly record: SessionRecord; readonly snapshot: Live['snapshot'] } | null = null
 
   constructor(definition: SessionDefinition, log: (...parts: unknown[]) => void = () => undefined) {
     this.definition = definition
@@ -56,13 +57,24 @@ export class Kernel {
   }
 
   /**
+   * Checks the input of a creation.
+   * @returns the input as the machine is to get it
+   * @throws TroupeError `event_invalid`; `internal` if the schema makes of it what the audit cannot hold
+   */
+  admitInput(input: unknown): unknown {
+    const { input: schema } = this.definition
+    const admitted: unknown = schema === undefined ? input : validate(schema, input, 'input')
+    return schema === undefined || admitted === undefined ? admitted : this.#storable(admitted, 'the input')
+  }
+
+  /**
    * The first state of a new session.
-   * @throws TroupeError `event_invalid` if the input does not fit, `internal` if the machine throws
+   * @param input as {@link admitInput} has returned it
+   * @throws TroupeError `internal` if the machine throws
    */
   initial(input: unknown): Plan {
-    const checked: unknown = this.definition.input ? validate(this.definition.input, input, 'input') : input
     try {
-      return this.#writer.write(CREATION, NOTHING_PENDING, this.#stepper.initial(checked))
+      return this.#writer.write(CREATION, NOTHING_PENDING, this.#stepper.initial(input))
     } catch (cause) {
       throw cause instanceof TroupeError ? cause : this.#writer.fault(CREATION, cause)
     }
@@ -82,13 +94,15 @@ export class Kernel {
     }
     const { events } = this.definition
     if (events === undefined) return event
-    const admitted = validate(events, event, 'event') as EventObject
-    const unstorable = findUnstorable(admitted)
-    if (unstorable === null) return admitted
-    throw this.#writer.fault(
-      `checking ${JSON.stringify(event.type)}`,
-      new Error(`what the events schema makes of it cannot be stored as JSON at ${unstorable}`),
-    )
+    return this.#storable(validate(events, event, 'event') as EventObject, JSON.stringify(event.type))
+  }
+
+  /** What a schema has made of something. */
+  #storable<T>(made: T, of: string): T {
+    const unstorable = findUnstorable(made)
+    if (unstorable === null) return made
+    const reason = `what the schema makes of it cannot be stored as JSON at ${unstorable}`
+    throw this.#writer.fault(`checking ${of}`, new Error(reason))
   }
 
   /**
@@ -220,9 +234,18 @@ export class Kernel {
     }
   }
 
-  /** Whether principals may see different things. */
-  get hasView(): boolean {
-    return this.definition.view !== undefined
+  /** Principals with the same key see a record alike. @throws TroupeError `internal` if the definition's `viewKey` fails */
+  viewKey(record: SessionRecord, principal: Principal | null): string {
+    const { view, viewKey } = this.definition
+    if (view === undefined) return ''
+    if (viewKey === undefined) return JSON.stringify(principal)
+    try {
+      const key: unknown = viewKey(this.#snapshotOf(record), principal)
+      if (typeof key === 'string') return key
+      throw new TypeError(`viewKey must return a string, and returned ${typeof key}`)
+    } catch (cause) {
+      throw this.#writer.fault('computing the key of a view', cause)
+    }
   }
 
   /** JSON text of what a principal sees of a record. @throws TroupeError `internal` if the view throws */
@@ -230,10 +253,16 @@ export class Kernel {
     const { view } = this.definition
     if (view === undefined) return encodeView(record)
     try {
-      return encodeView(record, { context: view(this.restore(record).snapshot as never, principal) })
+      return encodeView(record, { context: view(this.#snapshotOf(record), principal) })
     } catch (cause) {
       throw this.#writer.fault('computing a view', cause)
     }
+  }
+
+  /** One after another is asked for by all who see a session: it is restored for the first. */
+  #snapshotOf(record: SessionRecord): never {
+    if (this.#shown?.record !== record) this.#shown = { record, snapshot: this.restore(record).snapshot }
+    return this.#shown.snapshot as never
   }
 
   #step(

@@ -19,6 +19,7 @@ const MEMBERS = new Set([
   'output',
   'emitted',
   'view',
+  'viewKey',
   'migrate',
   'authorize',
   'actors',
@@ -140,7 +141,7 @@ function checkDefinition(candidate: unknown): SessionDefinition {
       refuse(`${option} must be a Standard Schema (zod, valibot, ArkType, …)`)
     }
   }
-  for (const option of ['view', 'migrate', 'authorize'] as const) {
+  for (const option of ['view', 'viewKey', 'migrate', 'authorize'] as const) {
     const given: unknown = candidate[option]
     if (given !== undefined && typeof given !== 'function') refuse(`${option} must be a function`)
   }

@@ -1,15 +1,17 @@
 /**
  * `match`: a turn-based game of noughts and crosses for any number of seats in a row, as a pattern for other games:
- * a lobby that fills, turns that only the player whose turn it is can make, an end with a result.
+ * a lobby that fills, turns that only the player whose turn it is can make, hands of cards that nobody else sees, an end with a result.
  *
  * lobby → playing → finished. Cells are numbered row by row from 0. Who lets the time of a turn pass has given up.
+ * With `hand`, each cell is a card: players hold some, and play only those.
  */
+import { randomInt } from 'node:crypto'
 import { assign, cancel, emit, enqueueActions, setup } from 'xstate'
 import { z } from 'zod'
 import { defineSession } from '../define-session.ts'
 
 const player = z.string().min(1).max(64)
-const input = z.strictObject({
+const options = z.strictObject({
   /** Players that make the match full. */
   seats: z.int().min(2).max(4).default(2),
   /** Cells of a side of the board. */
@@ -21,6 +23,24 @@ const input = z.strictObject({
     .max(30 * 24 * 3_600_000)
     .nullable()
     .default(60_000),
+  /** Cards that each player holds; 0: no cards, every free cell can be played. */
+  hand: z.int().min(0).max(9).default(0),
+  /** All cells, in the order in which their cards are dealt; default: shuffled. */
+  deck: z.array(z.int()).optional(),
+})
+/** Chance is taken here, and not by the machine: so it stands in the audit as an input, and the match can be played again from it. */
+const input = options.transform(({ deck: given, ...rest }, check) => {
+  const { hand, size } = rest
+  const deck = given ?? (hand === 0 ? [] : shuffled(size * size))
+  const isWhole = new Set(deck).size === deck.length && deck.every((cell) => cell >= 0 && cell < size * size)
+  if (!isWhole || deck.length !== (hand === 0 ? 0 : size * size))
+    check.addIssue({
+      code: 'custom',
+      path: ['deck'],
+      message:
+        hand === 0 ? 'is of no use without hand' : `must hold each cell from 0 to ${size * size - 1} once`,
+    })
+  return { ...rest, deck }
 })
 const events = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('JOIN'), player }),
@@ -38,6 +58,11 @@ interface Context {
   /** Index of the player whose turn it is. */
   readonly turn: number
   readonly winner: string | null
+  readonly hand: number
+  /** Cards not dealt yet, the next one first. */
+  readonly deck: readonly number[]
+  /** The cards of each player, in the order of `players`. */
+  readonly hands: readonly (readonly number[])[]
 }
 
 const machine = setup({
@@ -68,6 +93,7 @@ const machine = setup({
     board: Array<null>(input.size * input.size).fill(null),
     turn: 0,
     winner: null,
+    hands: [],
   }),
   initial: 'lobby',
   output: ({ context }) => ({ winner: context.winner }),
@@ -89,7 +115,10 @@ const machine = setup({
       },
     },
     playing: {
-      entry: 'startTurn',
+      entry: [
+        assign(({ context }) => dealt({ ...context, hands: context.players.map(() => []) })),
+        'startTurn',
+      ],
       exit: cancel('turn'),
       always: [
         {
@@ -102,7 +131,9 @@ const machine = setup({
       on: {
         PLAY: {
           guard: ({ context, event }) =>
-            context.players[context.turn] === event.player && context.board[event.cell] === null,
+            context.players[context.turn] === event.player &&
+            context.board[event.cell] === null &&
+            (context.hand === 0 || context.hands[context.turn]?.includes(event.cell) === true),
           actions: [assign(({ context, event }) => played(context, event.player, event.cell)), 'startTurn'],
         },
         // Who leaves gives up; who remains alone has won. The turn of another goes on.
@@ -136,14 +167,49 @@ function playerOf({ players, turn }: Context): string {
 function played(context: Context, player: string, cell: number): Partial<Context> {
   const board = context.board.map((holder, index) => (index === cell ? player : holder))
   const winner = hasRow(board, context.size, player) ? player : null
-  return { board, winner, turn: (context.turn + 1) % context.players.length }
+  const hands = context.hands.map((cards) => cards.filter((card) => card !== cell))
+  return {
+    board,
+    winner,
+    ...dealt({ ...context, hands }),
+    turn: (context.turn + 1) % context.players.length,
+  }
 }
 
 function left(context: Context, player: string): Partial<Context> {
   const seat = context.players.indexOf(player)
   const players = context.players.filter((name) => name !== player)
-  const turn = seat < context.turn ? context.turn - 1 : context.turn
-  return { players, turn: turn % players.length, winner: players.length === 1 ? (players[0] ?? null) : null }
+  const turn = (seat < context.turn ? context.turn - 1 : context.turn) % players.length
+  // Their cards go under the deck: each cell can still be played.
+  const deck = [...context.deck, ...(context.hands[seat] ?? [])]
+  const hands = context.hands.filter((_, index) => index !== seat)
+  const winner = players.length === 1 ? (players[0] ?? null) : null
+  return { players, turn, winner, ...dealt({ ...context, players, turn, deck, hands }) }
+}
+
+/** Fills the hands up, one card at a time to who has the fewest, from the player whose turn it is on: so nobody has a turn without a card. */
+function dealt({ deck, hands, hand, turn }: Context): Pick<Context, 'deck' | 'hands'> {
+  const filled = hands.map((cards) => [...cards])
+  let next = 0
+  for (let count = 0; count < hand; count++) {
+    for (let step = 0; step < filled.length; step++) {
+      const cards = filled[(turn + step) % filled.length] ?? []
+      const card = deck[next]
+      if (card === undefined || cards.length > count) continue
+      cards.push(card)
+      next++
+    }
+  }
+  return { deck: deck.slice(next), hands: filled }
+}
+
+function shuffled(cells: number): number[] {
+  const deck = Array.from({ length: cells }, (_, cell) => cell)
+  for (let last = cells - 1; last > 0; last--) {
+    const other = randomInt(last + 1)
+    ;[deck[last], deck[other]] = [deck[other] ?? 0, deck[last] ?? 0]
+  }
+  return deck
 }
 
 /** Whether the player holds three cells in a line. */
@@ -168,4 +234,13 @@ export const matchSession = defineSession({
   machine,
   events,
   input: z.preprocess((given) => given ?? {}, input),
+  /** Each player sees their own cards, and of the others' how many there are. */
+  view: ({ context: { deck, hands, ...open } }, principal) => ({
+    ...open,
+    deck: deck.length,
+    hands: hands.map((cards, seat) => (open.players[seat] === principal?.id ? cards : cards.length)),
+  }),
+  /** All who hold no cards see the same. */
+  viewKey: ({ context: { hand, players } }, principal) =>
+    hand > 0 && principal !== null && players.includes(principal.id) ? principal.id : '',
 })

@@ -14,7 +14,6 @@ import type { Kernel } from '../../actors/kernel.ts'
 import type { Caller, Logger, Principal, UpdateRequest } from '../../actors/ports.ts'
 import type { Registry } from '../../actors/registry.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
-import { validate } from '../../actors/validate.ts'
 import type { Versions } from './versions.ts'
 
 export interface PermissionOptions {
@@ -38,13 +37,12 @@ export class Permissions {
     return this.#options.registry.hasRules && caller.isTrusted !== true
   }
 
-  /** @throws TroupeError `forbidden`; `event_invalid` if the input does not fit */
+  /** @param input as the machine is to get it. @throws TroupeError `forbidden` */
   checkCreation(kernel: Kernel, caller: Caller, id: SessionId, input: unknown): void {
     const { definition } = kernel
     checkAccess(caller.principal, 'create', id)
     if (definition.authorize === undefined || caller.isTrusted === true) return
-    const checked: unknown = definition.input ? validate(definition.input, input, 'input') : input
-    const about = { principal: caller.principal, action: 'create', id, input: checked } as const
+    const about = { principal: caller.principal, action: 'create', id, input } as const
     const error = this.#ask(definition, { ...about, session: () => null })
     if (error !== null) throw error
   }

@@ -118,8 +118,9 @@ export class SessionHost implements SessionService {
     const kernel = this.#registry.newest(machine)
     const inputText = request.input === undefined ? null : textOf(request.input, 'input')
     this.#checkSize(inputText ?? '', 'input')
-    const input: unknown =
-      inputText === null || caller.origin !== null ? request.input : JSON.parse(inputText)
+    const input = kernel.admitInput(
+      inputText === null || caller.origin !== null ? request.input : JSON.parse(inputText),
+    )
     if (request.ttlMs !== undefined && !isLifetime(request.ttlMs)) {
       throw new TroupeError(
         'invalid_params',
@@ -215,7 +216,8 @@ export class SessionHost implements SessionService {
 
   /** Principals of the same group see a record alike. @throws TroupeError as `encodeView` */
   viewGroup(record: SessionRecord, principal: Principal | null): string {
-    return this.#parts.versions.shown(record).kernel.hasView ? JSON.stringify(principal) : ''
+    const { kernel, record: shown } = this.#parts.versions.shown(record)
+    return kernel.viewKey(shown, principal)
   }
 
   /** See {@link Permissions.screen}. */

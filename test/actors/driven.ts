@@ -32,7 +32,7 @@ export class Driven {
 
   constructor(definition: unknown, input?: unknown) {
     this.kernel = new Kernel(definition as SessionDefinition)
-    this.plan = this.kernel.initial(input)
+    this.plan = this.kernel.initial(this.kernel.admitInput(input))
   }
 
   get state(): PublicState {

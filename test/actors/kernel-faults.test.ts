@@ -334,7 +334,7 @@ it('a schema of events that makes of one what the audit cannot hold is a fault o
     expect.objectContaining({
       code: 'internal',
       message: expect.stringContaining(
-        'failed while checking "A": what the events schema makes of it cannot be stored as JSON at at: a Date',
+        'failed while checking "A": what the schema makes of it cannot be stored as JSON at at: a Date',
       ) as string,
     }),
   )

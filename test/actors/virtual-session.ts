@@ -18,7 +18,7 @@ export class VirtualSession {
 
   constructor(definition: unknown, input?: unknown) {
     this.kernel = new Kernel(definition as SessionDefinition)
-    const plan = this.kernel.initial(input)
+    const plan = this.kernel.initial(this.kernel.admitInput(input))
     this.#record = recordOf(plan)
     this.#commit(plan, '-')
   }

@@ -252,7 +252,7 @@ describe('order', () => {
     world.feed.onMessage(makeUpdate(makeRecord('a', 2), 'there'))
     expect(ear.story).toEqual(['e2', 'v2'])
     expect(late.story).toEqual(['e2', 'v2'])
-    expect(world.log.at('error')).toHaveLength(2)
+    expect(world.log.at('error')).toHaveLength(3)
   })
 
   it('encodes a frame once for all who see the same', async () => {

@@ -122,6 +122,8 @@ export class Audience {
       } catch (error) {
         this.#failed('updated', error)
         subscriber.undeliverable(error)
+        // Behind, but not without knowing.
+        this.#tell(subscriber, this.#notifier.gap(this.#id, 1))
       }
     }
   }

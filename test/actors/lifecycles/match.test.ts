@@ -124,6 +124,46 @@ describe('match', () => {
     )
   })
 
+  it('with hands: one plays a card that one holds, and draws another', () => {
+    const session = match(['ann', 'bob'], { hand: 2, deck: [8, 7, 6, 5, 4, 3, 2, 1, 0] })
+    expect(session.context).toMatchObject({ hands: [[8, 6], [7, 5]], deck: [4, 3, 2, 1, 0] }) // prettier-ignore
+    expect(session.send('PLAY', { player: 'ann', cell: 7 })).toBe(false)
+    play(session, [['ann', 6]])
+    expect(session.context).toMatchObject({ hands: [[8, 4], [7, 5]], deck: [3, 2, 1, 0] }) // prettier-ignore
+  })
+
+  it('with hands: whoever has the turn holds a card, whoever leaves; no card is lost or made', () => {
+    const step = fc.record({ leaves: fc.boolean(), card: fc.nat(8) })
+    fc.assert(
+      fc.property(fc.nat(8), fc.array(step, { maxLength: 40 }), (hand, steps) => {
+        const session = match(['ann', 'bob', 'cid', 'dan'], { seats: 4, size: 4, hand: hand + 1 })
+        for (const { leaves, card } of steps) {
+          const { players, turn, hands, deck, board } = session.context as unknown as {
+            players: string[]
+            turn: number
+            hands: number[][]
+            deck: number[]
+            board: unknown[]
+          }
+          if (session.plan.status !== 'active') break
+          const free = board.flatMap((holder, cell) => (holder === null ? [cell] : []))
+          expect([...deck, ...hands.flat()].sort((a, b) => a - b)).toEqual(free)
+          const mine = hands[turn] ?? []
+          expect(mine.length).toBeGreaterThan(0)
+          const player = leaves ? players[card % players.length] : players[turn]
+          const event = leaves ? { player } : { player, cell: mine[card % mine.length] }
+          expect(session.send(leaves ? 'LEAVE' : 'PLAY', event)).toBe(true)
+        }
+      }),
+    )
+  })
+
+  it('shuffles when no deck is given', () => {
+    const decks = Array.from({ length: 8 }, () => match([], { seats: 2, size: 9, hand: 1 }).context['deck'])
+    expect(new Set(decks.map(String)).size).toBe(8)
+    for (const deck of decks) expect(new Set(deck as number[]).size).toBe(81)
+  })
+
   it.each([
     [{ type: 'JOIN', player: '' }, /event\.player: /],
     [{ type: 'PLAY', player: 'ann', cell: -1 }, /event\.cell: /],
@@ -137,7 +177,15 @@ describe('match', () => {
   })
 
   it('refuses a match of one, and a board without room', () => {
-    for (const input of [{ seats: 1 }, { seats: 5 }, { size: 2 }, { size: 10 }, { board: [] }])
+    for (const input of [
+      { seats: 1 },
+      { seats: 5 },
+      { size: 2 },
+      { size: 10 },
+      { board: [] },
+      { deck: [0] },
+      { hand: 1, deck: [0, 0] },
+    ])
       expect(() => new Driven(matchSession, input)).toThrow(
         expect.objectContaining({ code: 'event_invalid' }),
       )
