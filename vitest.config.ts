@@ -14,7 +14,8 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: [clusterTests],
           pool: 'forks',
-          maxWorkers: 2,
+          // Many of them mostly wait, for servers that start and time that passes.
+          maxWorkers: 3,
           testTimeout: 30_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 0 },

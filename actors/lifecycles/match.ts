@@ -5,7 +5,6 @@
  * lobby → playing → finished. Cells are numbered row by row from 0. Who lets the time of a turn pass has given up.
  * With `hand`, each cell is a card: players hold some, and play only those.
  */
-import { randomInt } from 'node:crypto'
 import { assign, cancel, emit, enqueueActions, setup } from 'xstate'
 import { z } from 'zod'
 import { defineSession } from '../define-session.ts'
@@ -205,8 +204,9 @@ function dealt({ deck, hands, hand, turn }: Context): Pick<Context, 'deck' | 'ha
 
 function shuffled(cells: number): number[] {
   const deck = Array.from({ length: cells }, (_, cell) => cell)
+  const chances = crypto.getRandomValues(new Uint32Array(cells))
   for (let last = cells - 1; last > 0; last--) {
-    const other = randomInt(last + 1)
+    const other = (chances[last] ?? 0) % (last + 1)
     ;[deck[last], deck[other]] = [deck[other] ?? 0, deck[last] ?? 0]
   }
   return deck

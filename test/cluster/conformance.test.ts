@@ -56,17 +56,20 @@ describe('the conformance suite', () => {
     expect(new Set(allCases.map(({ name }) => name)).size).toBe(allCases.length)
   })
 
-  it.each(protocolFaults)('notices a server that $does ($breaks)', async ({ breaks, ...fault }) => {
-    const cases = allCases.filter(({ name }) => name === breaks)
-    const proxy = await FaultyProxy.start(cluster.url, fault)
-    try {
-      const [verdict] = await runCases(proxy.url, cases, undefined, IMPATIENT)
-      expect(verdict).toMatchObject({ name: breaks, broken: expect.stringMatching(/./) as string })
-      expect(verdict?.broken).not.toContain('could not be tried')
-    } finally {
-      await proxy.stop()
-    }
-  })
+  it.concurrent.each(protocolFaults)(
+    'notices a server that $does ($breaks)',
+    async ({ breaks, ...fault }) => {
+      const cases = allCases.filter(({ name }) => name === breaks)
+      const proxy = await FaultyProxy.start(cluster.url, fault)
+      try {
+        const [verdict] = await runCases(proxy.url, cases, undefined, IMPATIENT)
+        expect(verdict).toMatchObject({ name: breaks, broken: expect.stringMatching(/./) as string })
+        expect(verdict?.broken).not.toContain('could not be tried')
+      } finally {
+        await proxy.stop()
+      }
+    },
+  )
 
   it('notices nothing through a proxy that breaks nothing', async () => {
     const broken = new Set(protocolFaults.map(({ breaks }) => breaks))

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, it } from 'vitest'
 import type { EmbeddedServer } from '../../runtime/embedded/embedded-server.ts'
 import { startPostgres } from '../../runtime/embedded/postgres.ts'
 import { startRedis } from '../../runtime/embedded/redis.ts'
@@ -15,14 +15,22 @@ import { Writers } from './writers.ts'
 /** Where the shared test servers have their Redis, so that it is not fetched again. */
 const BINARIES = join(import.meta.dirname, '..', '..', '.troupe', 'redis-server')
 
-describe('servers that go away under load', () => {
-  let dataDir: string
-  beforeAll(() => {
-    dataDir = mkdtempSync(join(tmpdir(), 'troupe-outage-'))
-  })
-  afterAll(() => rmSync(dataDir, { recursive: true, force: true }))
+const folders: string[] = []
+afterAll(() => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })))
 
-  it('AU1 AU3 PostgreSQL is stopped: sessions go on, health says so, the backlog drains, no attempt is used up', async () => {
+/** For the data of one server. */
+function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'troupe-outage-'))
+  folders.push(folder)
+  return folder
+}
+
+// At once: each mostly waits, and has the server that goes away for itself.
+describe.concurrent('servers that go away under load', () => {
+  it('AU1 AU3 PostgreSQL is stopped: sessions go on, health says so, the backlog drains, no attempt is used up', async ({
+    expect,
+  }) => {
+    const dataDir = newFolder()
     const start = (): Promise<EmbeddedServer> =>
       startPostgres({ dataDir, durable: false, log: () => undefined })
     let postgres = await start()
@@ -53,8 +61,15 @@ describe('servers that go away under load', () => {
     }
   })
 
-  it('LC1 Redis hangs while a worker dies: the others stay, and the cluster is whole again afterwards', async () => {
-    const redis = await startRedis({ dataDir, binaries: BINARIES, durable: true, log: () => undefined })
+  it('LC1 Redis hangs while a worker dies: the others stay, and the cluster is whole again afterwards', async ({
+    expect,
+  }) => {
+    const redis = await startRedis({
+      dataDir: newFolder(),
+      binaries: BINARIES,
+      durable: true,
+      log: () => undefined,
+    })
     const cluster = await Cluster.start({ redisUrl: redis.url, databaseUrl: databaseUrl() })
     try {
       process.kill(redis.process.pid, 'SIGSTOP')
@@ -76,7 +91,10 @@ describe('servers that go away under load', () => {
     }
   })
 
-  it('LC1 FD1 CM4 Redis is killed with -9 and comes back: nothing acknowledged is lost, subscribers converge', async () => {
+  it('LC1 FD1 CM4 Redis is killed with -9 and comes back: nothing acknowledged is lost, subscribers converge', async ({
+    expect,
+  }) => {
+    const dataDir = newFolder()
     const start = (): Promise<EmbeddedServer> =>
       startRedis({ dataDir, binaries: BINARIES, durable: true, log: () => undefined })
     let redis = await start()

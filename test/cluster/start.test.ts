@@ -97,26 +97,29 @@ describe('a start that cannot work ends with one clear line and a code that is n
   })
 
   it('definitions that cannot work: file, name and reason', async () => {
-    await expectRefusal(/nothing\.ts: there is no such file/, ['nothing.ts'])
-    const empty = definitionFile('empty.ts', 'export const nothing: number = 1')
-    await expectRefusal(/empty\.ts: exports no definition/, [empty])
-    const broken = definitionFile('broken.ts', 'export default {{')
-    await expectRefusal(/broken\.ts: line 1:16: .*Expected/, [broken])
-    const timed = definitionFile(
-      'timed.ts',
-      `import { createMachine } from 'xstate'
-       import { defineSession } from 'troupe'
-       const machine = createMachine({ initial: 'a', states: { a: { after: { soon: 'b' } }, b: {} } })
-       export default defineSession({ name: 'timed', version: 1, machine })`,
-    )
-    await expectRefusal(/timed\.ts: definition "timed": state a waits for delay "soon", which is not/, [
-      timed,
-    ])
-    const twice = definitionFile(
-      'twice.mjs',
-      `export { documentSession as a } from ${JSON.stringify(join(MAIN, '../../../actors/lifecycles/document.js'))}`,
-    )
-    await expectRefusal(/twice\.mjs: definition "document" version 1 is registered twice/, [twice])
+    const wrong: readonly (readonly [reason: RegExp, file: string])[] = [
+      [/nothing\.ts: there is no such file/, 'nothing.ts'],
+      [/empty\.ts: exports no definition/, definitionFile('empty.ts', 'export const nothing: number = 1')],
+      [/broken\.ts: line 1:16: .*Expected/, definitionFile('broken.ts', 'export default {{')],
+      [
+        /timed\.ts: definition "timed": state a waits for delay "soon", which is not/,
+        definitionFile(
+          'timed.ts',
+          `import { createMachine } from 'xstate'
+           import { defineSession } from 'troupe'
+           const machine = createMachine({ initial: 'a', states: { a: { after: { soon: 'b' } }, b: {} } })
+           export default defineSession({ name: 'timed', version: 1, machine })`,
+        ),
+      ],
+      [
+        /twice\.mjs: definition "document" version 1 is registered twice/,
+        definitionFile(
+          'twice.mjs',
+          `export { documentSession as a } from ${JSON.stringify(join(MAIN, '../../../actors/lifecycles/document.js'))}`,
+        ),
+      ],
+    ]
+    await Promise.all(wrong.map(([reason, file]) => expectRefusal(reason, [file])))
   })
 })
 
