@@ -9,7 +9,7 @@ import type { AcknowledgedUpdate, CrowdPlan, CrowdReport, FromCrowd, ToCrowd } f
 const GROUP = 50
 const SETTLE_MS = 15_000
 
-const notes: Notes = { openedAt: [], toldAt: [], closeCodes: new Map() }
+const notes: Notes = { connectedAt: [], toldAt: [], closeCodes: new Map() }
 const acknowledged: AcknowledgedUpdate[] = []
 const failures: string[] = []
 const members: Member[] = []
@@ -69,7 +69,7 @@ async function finish(): Promise<void> {
   const report: CrowdReport = {
     acknowledged,
     failures,
-    openedAt: notes.openedAt,
+    connectedAt: notes.connectedAt,
     toldAt: notes.toldAt,
     withoutMs: members.map((member) => member.withoutMs),
     lateMs: { p99: delays.percentile(99) / 1e6, max: delays.max / 1e6 },

@@ -15,3 +15,20 @@ export function largestBucket(times: readonly number[], bucketMs: number): numbe
   }
   return Math.max(0, ...buckets.values())
 }
+
+/** What a largest bucket would be expected to hold, if each client told at `at` chose any time within its jitter. */
+export function largestAnnounced(
+  told: readonly { readonly at: number; readonly jitterMs: number }[],
+  bucketMs: number,
+): number {
+  const times = told.flatMap(({ at, jitterMs }) => {
+    const steps = Math.max(1, Math.round(jitterMs / bucketMs))
+    return Array.from({ length: steps }, (_, step) => ({ at: at + step * bucketMs, part: 1 / steps }))
+  })
+  const buckets = new Map<number, number>()
+  for (const { at, part } of times) {
+    const bucket = Math.floor(at / bucketMs)
+    buckets.set(bucket, (buckets.get(bucket) ?? 0) + part)
+  }
+  return Math.max(0, ...buckets.values())
+}

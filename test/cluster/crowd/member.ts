@@ -3,7 +3,7 @@ import { WebSocket } from 'ws'
 import { createClient, type Client } from '../../../transport/client/index.ts'
 
 export interface Notes {
-  readonly openedAt: number[]
+  readonly connectedAt: number[]
   readonly toldAt: { at: number; jitterMs: number }[]
   readonly closeCodes: Map<number, number>
 }
@@ -19,7 +19,6 @@ export class Member {
   constructor(url: string, session: string, notes: Notes) {
     this.session = session
     const opened = (): void => {
-      notes.openedAt.push(Date.now())
       if (this.#openSockets++ === 0 && this.#wasOpen) this.#withoutMs += Date.now() - this.#lostAt
       this.#wasOpen = true
     }
@@ -30,6 +29,7 @@ export class Member {
     class NotedSocket extends WebSocket {
       constructor(address: string, protocols?: string[]) {
         super(address, protocols)
+        notes.connectedAt.push(Date.now())
         this.once('open', () => {
           opened()
           this.once('close', closed)

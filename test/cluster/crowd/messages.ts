@@ -21,8 +21,8 @@ export interface CrowdReport {
   readonly acknowledged: readonly AcknowledgedUpdate[]
   /** Updates that were refused, or not answered. */
   readonly failures: readonly string[]
-  /** When a connection was opened. */
-  readonly openedAt: readonly number[]
+  /** When a connection was asked for. */
+  readonly connectedAt: readonly number[]
   /** When a client was told to go away, and for what time it is to spread itself. */
   readonly toldAt: readonly { readonly at: number; readonly jitterMs: number }[]
   /** Of each client: how long it was without any connection, after its first. */
