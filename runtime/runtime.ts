@@ -209,8 +209,9 @@ export class Runtime extends SessionApi {
   async #close(deadlineMs: number): Promise<void> {
     const deadline = this.#clock.now() + deadlineMs
     const left = (): number => Math.max(0, deadline - this.#clock.now())
-    this.serving.clockwork.stop()
     await Promise.all([...this.#gateways, this.#http].map((clients) => clients.drain({ deadlineMs: left() })))
+    // Not before: clients still send events meanwhile, and the timers that these arm are to be on time.
+    this.serving.clockwork.stop()
     const unfinished = await this.serving.host.drain(left())
     if (unfinished > 0) this.#log.warn({ sessions: unfinished }, 'left with requests under way')
     this.serving.fanOut.stop()

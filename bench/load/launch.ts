@@ -1,6 +1,7 @@
 /** Runs the driver in a process of its own. */
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { stopAtEnd } from '../support/ending.ts'
 import type { DriverMessage } from './driver.ts'
 import type { LoadConfig } from './plan.ts'
 import type { LoadReport } from './report.ts'
@@ -17,6 +18,8 @@ export async function runDriver(
     execArgv: ['--import', 'tsx'],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
+  const stopped = stopAtEnd(async () => void child.kill('SIGKILL'))
+  child.once('exit', stopped)
   return new Promise((resolve, reject) => {
     child.on('message', (message: DriverMessage) => {
       switch (message.kind) {

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { stopAtEnd } from './ending.ts'
 
 const START_MS = 60_000
 const STOP_MS = 20_000
@@ -25,6 +26,8 @@ export async function startServer(args: readonly string[]): Promise<ServerProces
     cwd: fileURLToPath(new URL('../../', import.meta.url)),
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  const stopped = stopAtEnd(() => stop(child))
+  child.once('exit', stopped)
   const output: string[] = []
   const address = await new Promise<string>((resolve, reject) => {
     const fail = (why: string): void => {
@@ -51,7 +54,12 @@ export async function startServer(args: readonly string[]): Promise<ServerProces
   if (url.pathname === '/') url.pathname = '/ws'
   const healthUrl = `http://${url.host}/healthz`
   const health = async (): Promise<unknown> => (await fetch(healthUrl)).json()
-  await untilHealthy(healthUrl)
+  try {
+    await untilHealthy(healthUrl)
+  } catch (error) {
+    await stop(child)
+    throw error
+  }
   return { pid: child.pid ?? 0, url: url.href, health, stop: () => stop(child) }
 }
 

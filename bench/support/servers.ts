@@ -1,5 +1,6 @@
 /** Redis and PostgreSQL for a bench: those it was given, or its own, which stop with it. */
 import { startEmbeddedServers } from '../../runtime/embedded/servers.ts'
+import { stopAtEnd } from './ending.ts'
 
 export interface Servers {
   readonly redisUrl: string
@@ -17,7 +18,7 @@ interface Wanted {
 export async function withServers(wanted: Wanted, use: (servers: Servers) => Promise<void>): Promise<void> {
   const { redisUrl, databaseUrl } = wanted
   if (redisUrl !== undefined && databaseUrl !== undefined) return use({ redisUrl, databaseUrl })
-  const embedded = await startEmbeddedServers({
+  const starting = startEmbeddedServers({
     dataDir: '.troupe/bench',
     // A Redis that was fetched for a plain start serves here too.
     redisBinaries: '.troupe/redis-server',
@@ -25,13 +26,22 @@ export async function withServers(wanted: Wanted, use: (servers: Servers) => Pro
     postgres: databaseUrl === undefined,
     log: (line) => console.log(line),
   })
+  let stopping: Promise<void> | null = null
+  const stop = (): Promise<void> =>
+    (stopping ??= starting.then(
+      (started) => started.stop(),
+      () => undefined,
+    ))
+  const stopped = stopAtEnd(stop)
   try {
+    const embedded = await starting
     const redis = redisUrl ?? embedded.redisUrl
     const database = databaseUrl === undefined ? embedded.databaseUrl : databaseUrl
     if (redis === undefined || database === undefined)
       throw new Error('no Redis or no PostgreSQL was started')
     await use({ redisUrl: redis, databaseUrl: database })
   } finally {
-    await embedded.stop()
+    await stop()
+    stopped()
   }
 }

@@ -96,9 +96,12 @@ async function main(): Promise<void> {
   }
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(0))
   process.on('SIGHUP', () => {
+    if (isStopping || primary === null) return
     log.info({}, 'the workers are replaced one by one')
-    primary?.replaceWorkers().then(
-      () => log.info({}, 'the workers have been replaced'),
+    primary.replaceWorkers().then(
+      (isDone) => {
+        if (isDone) log.info({}, 'the workers have been replaced')
+      },
       (error: unknown) => {
         log.error(
           { reason: messageOf(error) },

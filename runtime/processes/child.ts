@@ -44,6 +44,7 @@ export function runChild(start: (message: Start, log: Logger) => Promise<Role>):
   process.on('message', (message: ToProcess) => {
     switch (message.type) {
       case 'audit':
+      case 'stepBack':
         role?.heard?.(message)
         return
       case 'start': {

@@ -17,6 +17,8 @@ export type ToProcess =
     }
   /** For workers: how the audit does. */
   | { readonly type: 'audit'; readonly health: AuditHealth }
+  /** For workers: take no more connections, others do; those that are open go on until the drain. */
+  | { readonly type: 'stepBack' }
 
 export type FromProcess =
   /** It listens: what is sent to a cluster worker before is lost. */

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import type { Logger } from '../../actors/ports.ts'
 import type { AuditHealth } from '../../persistence/audit/worker.ts'
 import type { ClusterOptions, FromProcess, ToProcess } from './messages.ts'
+import { RollingRestart } from './rolling-restart.ts'
 import { Supervised } from './supervised.ts'
 import type { ProcessHandle } from './supervised.ts'
 
@@ -28,8 +29,9 @@ export class Primary {
   #workers: Supervised[] = []
   #audit: Supervised | null = null
   #auditHealth: AuditHealth | null = null
-  #replacing: Promise<void> | null = null
-  #replacements: Supervised[] = []
+  #rolling: RollingRestart | null = null
+  #replacing: Promise<boolean> | null = null
+  #replacingNext: Promise<boolean> | null = null
   #isStarted = false
   #stopping: Promise<void> | null = null
 
@@ -58,12 +60,22 @@ export class Primary {
     this.#isStarted = true
   }
 
-  /** Replaces the workers one by one: the new one is ready before the old one leaves. */
-  async replaceWorkers(): Promise<void> {
-    // A second call while the first is at it would only replace what is new.
-    if (!this.#isStarted || this.#replacing !== null) return
-    this.#replacing = this.#replaceAll()
-    await this.#replacing.finally(() => (this.#replacing = null))
+  /**
+   * Replaces all workers ({@link RollingRestart}). While that is under way: once more after it, since the new ones may have read their files
+   * before these were changed.
+   * @returns whether it was done to the end: not if the cluster is stopped meanwhile, or has not started yet
+   * @throws Error with the reason why one could not be started; the old ones go on then
+   */
+  replaceWorkers(): Promise<boolean> {
+    if (!this.#isStarted) return Promise.resolve(false)
+    if (this.#replacing === null) return this.#replaceNow()
+    this.#replacingNext ??= this.#replacing
+      .catch(() => false)
+      .then(() => {
+        this.#replacingNext = null
+        return this.#replaceNow()
+      })
+    return this.#replacingNext
   }
 
   /** Workers first, so that the audit gets what they still commit. */
@@ -73,21 +85,28 @@ export class Primary {
   }
 
   async #stop(): Promise<void> {
-    // Also one that is to replace another and has not started yet.
-    await Promise.all([...this.#workers, ...this.#replacements].map((worker) => worker.stop()))
+    this.#rolling?.stop()
+    await Promise.all(this.#allWorkers.map((worker) => worker.stop()))
     await this.#replacing?.catch(() => undefined)
     await this.#audit?.stop()
   }
 
-  async #replaceAll(): Promise<void> {
-    for (const [index, old] of this.#workers.entries()) {
-      if (this.#stopping !== null) return
-      const next = this.#worker(index)
-      this.#replacements = [next]
-      await next.start()
-      this.#workers[index] = next
-      await old.stop()
-    }
+  /** Also those that are to replace others and have not started yet, and those that are to leave. */
+  get #allWorkers(): Supervised[] {
+    return [...new Set([...this.#workers, ...(this.#rolling?.processes ?? [])])]
+  }
+
+  #replaceNow(): Promise<boolean> {
+    if (this.#stopping !== null) return Promise.resolve(false)
+    const rolling = new RollingRestart({
+      old: this.#workers,
+      make: (index) => this.#worker(index),
+      onTakeOver: (successors) => (this.#workers = [...successors]),
+      log: this.#options.log,
+    })
+    this.#rolling = rolling
+    this.#replacing = rolling.run().finally(() => (this.#rolling = this.#replacing = null))
+    return this.#replacing
   }
 
   async #firstStart(one: Supervised): Promise<void> {
@@ -144,7 +163,7 @@ export class Primary {
 
   #tellHealth(health: AuditHealth): void {
     this.#auditHealth = health
-    for (const worker of this.#workers) worker.send({ type: 'audit', health })
+    for (const worker of this.#allWorkers) worker.send({ type: 'audit', health })
   }
 }
 

@@ -47,6 +47,10 @@ export class Supervised {
     this.#options = options
   }
 
+  get name(): string {
+    return this.#options.name
+  }
+
   get pid(): number | undefined {
     return this.#handle?.pid
   }

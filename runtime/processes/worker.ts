@@ -44,6 +44,8 @@ runChild(async ({ options, files }, log) => {
       server.closeAllConnections()
     },
     heard(message) {
+      // Also closes connections that are kept for a next request.
+      if (message.type === 'stepBack') server.close()
       if (message.type !== 'audit') return
       audit = message.health
       heardAt = performance.now()

@@ -67,7 +67,7 @@ export class Cluster {
     primary.stderr.on('data', (chunk: Buffer) => (complained += chunk.toString()))
     const deadline = Date.now() + START_MS
     for (;;) {
-      const url = /ready at (ws:\S+)/.exec(said)?.[1]
+      const url = /ready at (wss?:\S+)/.exec(said)?.[1]
       if (url !== undefined) {
         const names = { prefix, databaseUrl, adminUrl: servers.databaseUrl }
         return new Cluster(primary, url, names, () => complained)

@@ -1,20 +1,10 @@
 /** Clients that write while a cluster is being harmed, and the check that nothing they were told was untrue. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
+import { checkAcknowledged } from './acknowledged.ts'
+import type { Acknowledged } from './acknowledged.ts'
 import type { Cluster } from './cluster.ts'
 import { ResendingClient } from './resending-client.ts'
-
-interface Acknowledged {
-  readonly key: string
-  readonly version: number
-}
-
-interface Row {
-  readonly session_id: string
-  readonly version: string
-  readonly kind: string
-  readonly command_key: string | null
-}
 
 export class Writers {
   readonly #sessions: string[] = []
@@ -59,29 +49,9 @@ export class Writers {
     expect({ inTime, hanging }).toEqual({ inTime: true, hanging: 0 })
   }
 
-  /** Redis and PostgreSQL hold each session's versions 1…n, and each acknowledged update exactly where it was said. */
+  /** See {@link checkAcknowledged}. */
   async check(cluster: Cluster): Promise<void> {
-    const reader = new ResendingClient(cluster.url)
-    const rows = await cluster.rows<Row>(
-      'select session_id, version, kind, command_key from troupe_transitions order by session_id, epoch, version',
-    )
-    for (const id of this.#sessions) {
-      const acknowledged = this.#acknowledged.get(id) ?? []
-      const { result } = await reader.request('getSession', { id })
-      const version = Number(result?.['version'])
-      // Each key was sent until it was answered, so there is one version for each, and one for the creation.
-      expect(version, `version of ${id} in Redis`).toBe(acknowledged.length + 1)
-      const ofSession = rows.filter((row) => row.session_id === id)
-      expect(
-        ofSession.map((row) => Number(row.version)),
-        `versions of ${id} in PostgreSQL`,
-      ).toEqual(Array.from({ length: version }, (_, index) => index + 1))
-      const keys = new Map(ofSession.map((row) => [Number(row.version), row.command_key]))
-      const wrong = acknowledged.filter(({ key, version: at }) => keys.get(at) !== key)
-      expect(wrong, `acknowledged updates of ${id} that are not where they were said to be`).toEqual([])
-      expect(new Set(acknowledged.map(({ version: at }) => at)).size).toBe(acknowledged.length)
-    }
-    reader.close()
+    await checkAcknowledged(cluster, this.#acknowledged)
   }
 
   async #write(client: ResendingClient, number: number): Promise<void> {

@@ -360,7 +360,7 @@ describe('leaving', () => {
     const client = await rig.connect()
     const idle = await rig.connect()
     await client.call('createSession', { machine: 'counter', id: 'a' })
-    rig.service.delayMs = () => 600
+    rig.service.delayMs = () => 1500
     const id = client.request('updateSession', { id: 'a', event: { type: 'ADD' } })
     await until(() => rig.service.calls.includes('update a ADD'))
     const drained = rig.gateway.drain({ deadlineMs: 5000 })
@@ -375,6 +375,25 @@ describe('leaving', () => {
     expect((await client.closed).code).toBe(4000)
     await drained
     expect(rig.gateway.connections).toBe(0)
+  })
+
+  it('LC2 sends clients away in waves with a jitter, and closes at the same pace those that ignore it', async () => {
+    const clients = await Promise.all(Array.from({ length: 300 }, () => rig.connect()))
+    const closedAt: number[] = []
+    for (const client of clients) void client.closed.then(() => closedAt.push(Date.now()))
+    const began = Date.now()
+    const drained = rig.gateway.drain({ deadlineMs: 10_000 })
+    await until(() => clients.some((client) => client.notified('goAway').length > 0))
+    // The others are served as ever until it is their turn.
+    expect(clients.filter((client) => client.notified('goAway').length === 0).length).toBeGreaterThan(100)
+    expect((await clients.at(-1)?.call('getSession', { id: 'a' }))?.error).toBeUndefined()
+    await drained
+    await Promise.all(clients.map((client) => client.closed))
+    expect(clients.map((client) => client.notified('goAway'))).toEqual(
+      clients.map(() => [{ afterMs: 0, jitterMs: 500 }]),
+    )
+    expect(Math.min(...closedAt) - began).toBeGreaterThanOrEqual(990)
+    expect(Math.max(...closedAt) - Math.min(...closedAt)).toBeGreaterThan(150)
   })
 
   it('does not wait for ever', async () => {

@@ -46,6 +46,8 @@ export class Connector {
   #current: Link | null = null
   #attempt: Attempt | null = null
   #retry: { cancel(): void } | null = null
+  /** The retry is a move away from the current connection, not a try after a loss. */
+  #isMoving = false
   /** Those that are left once they have answered. */
   readonly #leaving = new Set<Link>()
   #tries = 0
@@ -77,6 +79,7 @@ export class Connector {
   moveAway(link: Link, afterMs: number, jitterMs: number): void {
     if (link !== this.#current || this.#attempt !== null || this.#retry !== null) return
     this.#retryIn(afterMs + this.#options.random() * jitterMs)
+    this.#isMoving = true
   }
 
   /** Closes connections that were left and have nothing more to answer. */
@@ -104,6 +107,7 @@ export class Connector {
   #connect(): void {
     this.#retry?.cancel()
     this.#retry = null
+    this.#isMoving = false
     if (this.#isStopped || this.#attempt !== null) return
     if (this.#current === null) this.status.set({ state: 'connecting' })
     const { clock, connectTimeoutMs, token } = this.#options
@@ -169,7 +173,10 @@ export class Connector {
   #lost(link: Link, code: number, reason: string): void {
     const words = `${code}${reason === '' ? '' : ` ${reason}`}`
     const isLeft = this.#leaving.delete(link)
-    if (link === this.#current) this.#current = null
+    if (link === this.#current) {
+      this.#current = null
+      if (this.#isMoving) this.#stay()
+    }
     this.#options.onLost(link, code)
     if (!isLeft && code >= 4500 && code <= 4999) {
       this.stop(
@@ -190,6 +197,13 @@ export class Connector {
     const retryInMs = waitMs(backoff, this.#tries++, random)
     this.#retryIn(retryInMs)
     if (this.#current === null) this.status.set({ state: 'waiting', retryInMs, reason })
+  }
+
+  /** There is nothing any more to move away from: the time that was given for it does not count. */
+  #stay(): void {
+    this.#retry?.cancel()
+    this.#retry = null
+    this.#isMoving = false
   }
 
   #retryIn(ms: number): void {

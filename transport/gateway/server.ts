@@ -11,6 +11,7 @@ import type { Login } from '../auth/login.ts'
 import { SUBPROTOCOL } from '../protocol/messages.ts'
 import { openRpcText } from '../protocol/openrpc.ts'
 import { Connection } from './connection.ts'
+import { planDeparture, type Departure } from './departure.ts'
 import { Doorway } from './doorway.ts'
 import { Flusher } from './flusher.ts'
 import { defaultLimits, type GatewayLimits } from './limits.ts'
@@ -43,7 +44,10 @@ interface DrainOptions {
 export interface Gateway {
   /** Open connections. */
   readonly connections: number
-  /** Takes no more connections, and sees off those that are open: in waves, each after its replies under way. */
+  /**
+   * Takes no more connections, and sees off those that are open: at a pace that others can take ({@link planDeparture}), each after its
+   * replies under way.
+   */
   drain(options: DrainOptions): Promise<void>
   /** Closes all connections without waiting for replies. */
   close(): Promise<void>
@@ -56,13 +60,8 @@ export function attachGateway(server: Server | TlsServer, options: GatewayOption
 
 /** A client that does not answer the close in this time is cut off (an option that the types do not know yet). */
 const CLOSING = { closeTimeout: 1000 }
-/** Connections of one wave, and the time to the next, unless the deadline asks for more. */
-const WAVE_SIZE = 200
-const WAVE_MS = 100
-/** Between being told to go and being closed. */
-const GO_AWAY_GRACE_MS = 250
-/** The same for a client whose session this process cannot serve: it may come back to one that cannot either. */
-const MISPLACED_GRACE_MS = 2000
+/** For a client whose session this process cannot serve: it may come back to one that cannot either. */
+const MISPLACED = { jitterMs: 2000, closeMs: 2000 }
 /** A heartbeat is spread over this many steps, so that not all are pinged at once. */
 const BEAT_STEPS = 20
 
@@ -123,14 +122,11 @@ class AttachedGateway implements Gateway {
     this.#leaving = true
     const deadline = this.#options.clock.setTimeout(() => void this.close(), deadlineMs)
     const all = [...this.#connections.keys()]
-    const waves = Math.max(
-      1,
-      Math.min(Math.ceil(all.length / WAVE_SIZE), Math.floor(deadlineMs / 2 / WAVE_MS)),
-    )
-    const size = Math.ceil(all.length / waves)
+    const departure = planDeparture(all.length, deadlineMs)
+    const { size, waveMs } = departure
     for (let from = 0; from < all.length && this.#connections.size > 0; from += size) {
-      this.#seeOff(all.slice(from, from + size))
-      if (from + size < all.length) await this.#sleep(WAVE_MS)
+      this.#seeOff(all.slice(from, from + size), departure)
+      if (from + size < all.length) await this.#sleep(waveMs)
     }
     await this.#untilEmpty()
     deadline.cancel()
@@ -145,12 +141,12 @@ class AttachedGateway implements Gateway {
     await this.#untilEmpty()
   }
 
-  #seeOff(wave: readonly Connection[], graceMs = GO_AWAY_GRACE_MS): void {
+  #seeOff(wave: readonly Connection[], { jitterMs, closeMs }: Pick<Departure, 'jitterMs' | 'closeMs'>): void {
     const { clock } = this.#options
-    for (const connection of wave) connection.goAway(0, graceMs)
+    for (const connection of wave) connection.goAway(0, jitterMs)
     clock.setTimeout(() => {
       for (const connection of wave) void connection.retire()
-    }, graceMs)
+    }, closeMs)
   }
 
   #upgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void {
@@ -223,7 +219,7 @@ class AttachedGateway implements Gateway {
       limits: this.#limits,
       context: this.#context,
       logger: this.#options.logger,
-      onMisplaced: () => this.#seeOff([connection], MISPLACED_GRACE_MS),
+      onMisplaced: () => this.#seeOff([connection], MISPLACED),
       onClosed: () => {
         this.#connections.delete(connection)
         if (this.#connections.size === 0) this.#empty?.()

@@ -1,5 +1,6 @@
 /** Requests that last: event streams and waits. They count as connections, are kept alive, and seen off at the end. */
 import type { Clock } from '../../actors/ports.ts'
+import { planDeparture } from '../gateway/departure.ts'
 import { HttpError } from './problem.ts'
 
 export interface Lasting {
@@ -21,9 +22,6 @@ export interface LastingOptions {
 
 /** A heartbeat is spread over this many steps, so that not all are written to at once. */
 const BEAT_STEPS = 20
-/** Requests seen off together, and the time to the next wave, unless the deadline asks for more. */
-const WAVE_SIZE = 200
-const WAVE_MS = 100
 
 export class LastingRequests {
   readonly #options: LastingOptions
@@ -61,15 +59,14 @@ export class LastingRequests {
     }
   }
 
-  /** In waves: those who are sent away come back all at once. Resolves when all were told. */
+  /** At the pace of sockets: those who are sent away come back. Resolves when all were told. */
   async seeOff(deadlineMs: number): Promise<void> {
     const all = [...this.#requests.keys()]
-    const waves = Math.min(Math.ceil(all.length / WAVE_SIZE), Math.floor(deadlineMs / 2 / WAVE_MS))
-    const size = Math.ceil(all.length / Math.max(1, waves))
+    const { size, waveMs } = planDeparture(all.length, deadlineMs)
     for (let from = 0; from < all.length; from += size) {
       for (const request of all.slice(from, from + size)) request.seeOff()
       if (from + size < all.length)
-        await new Promise<void>((resolve) => this.#options.clock.setTimeout(resolve, WAVE_MS))
+        await new Promise<void>((resolve) => this.#options.clock.setTimeout(resolve, waveMs))
     }
   }
 

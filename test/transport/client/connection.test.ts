@@ -93,6 +93,17 @@ describe('a client and its connection', () => {
     expect(states).toEqual(['open'])
   })
 
+  it('does not wait for its time to go when the connection that it was to leave is lost', async () => {
+    const client = connect()
+    await until(isOpen(client))
+    server.notify(0, 'goAway', { afterMs: 60_000, jitterMs: 0 })
+    // What comes behind it was heard too.
+    expect(await client.getSession('a')).toEqual({})
+    server.sockets[0]?.terminate()
+    await until(() => server.sockets.length === 2)
+    await until(isOpen(client))
+  })
+
   it('finds that nothing comes any more, and sends again what was not answered', async () => {
     const client = connect({ silenceMs: 60, probeTimeoutMs: 40 })
     server.answer = ({ params }, connection) =>

@@ -1,0 +1,51 @@
+/** Certificates of nobody, made for tests, with their keys. */
+
+export interface Certificate {
+  readonly commonName: string
+  readonly cert: string
+  readonly key: string
+}
+
+export const firstCertificate: Certificate = {
+  commonName: 'first.localhost',
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBizCCATGgAwIBAgIUGv0wgrgm0c2Ore6OxItu3A+ofG4wCgYIKoZIzj0EAwIw
+GjEYMBYGA1UEAwwPZmlyc3QubG9jYWxob3N0MCAXDTI2MTEyNzEwNDY1OVoYDzIx
+MjYxMTAzMTA0NjU5WjAaMRgwFgYDVQQDDA9maXJzdC5sb2NhbGhvc3QwWTATBgcq
+hkjOPQIBBggqhkjOPQMBBwNCAARVydNnQWUdJAyFtuaBSuxKl+5LPMHR9Geekow/
+oEx3TtwednOKmuz1T0KJD2+pJ0wj4FL9qmpN1YH5ti1mbOv3o1MwUTAdBgNVHQ4E
+FgQU/D+2K8GbkimAEnA7RRhWJ4uitSIwHwYDVR0jBBgwFoAU/D+2K8GbkimAEnA7
+RRhWJ4uitSIwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiBrEJoZ
+XlxNv2r9NJVy233t2/4A2yN/qq+6wYSaFHVn/gIhAPvZxcXcLTJQnt55dPet+HZ4
+AGY31yr0C4Hv9GQlgvk7
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgorhjhgCmcRT+tIX1
+a3zCLO/Fwj8aqmin3Lij5ilroVmhRANCAARVydNnQWUdJAyFtuaBSuxKl+5LPMHR
+9Geekow/oEx3TtwednOKmuz1T0KJD2+pJ0wj4FL9qmpN1YH5ti1mbOv3
+-----END PRIVATE KEY-----
+`,
+}
+
+export const secondCertificate: Certificate = {
+  commonName: 'second.localhost',
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBjjCCATOgAwIBAgIUNRBAx11d+NwY9ICoEqPV/I85siQwCgYIKoZIzj0EAwIw
+GzEZMBcGA1UEAwwQc2Vjb25kLmxvY2FsaG9zdDAgFw0yNjExMjcxMDQ2NTlaGA8y
+MTI2MTEwMzEwNDY1OVowGzEZMBcGA1UEAwwQc2Vjb25kLmxvY2FsaG9zdDBZMBMG
+ByqGSM49AgEGCCqGSM49AwEHA0IABA8lyUmeGme1wIKcwJic7+h+YgAVhJLhylDl
+TUAwD1bhv4G/ZgVwcVQl1aY89Ka/WSm5P+zPkeotsWVNWVZx1WCjUzBRMB0GA1Ud
+DgQWBBQPa3hXWh6nv/AEpHNPz0DI9oGL3TAfBgNVHSMEGDAWgBQPa3hXWh6nv/AE
+pHNPz0DI9oGL3TAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0kAMEYCIQDK
+pfR3kH5lo21+DwJicls77H0J+dWH5YITAgwb12/ExwIhAPbCpZuaxSgJoDZu8aG4
+042I+9eYYmdeS6kLRTnbHY44
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgVUVM/LHJbl2OHY4M
+Go/+2XOVaZgHvsCao7V19qpQc8WhRANCAAQPJclJnhpntcCCnMCYnO/ofmIAFYSS
+4cpQ5U1AMA9W4b+Bv2YFcHFUJdWmPPSmv1kpuT/sz5HqLbFlTVlWcdVg
+-----END PRIVATE KEY-----
+`,
+}
