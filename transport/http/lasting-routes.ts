@@ -2,6 +2,8 @@
 import { TroupeError } from '../../actors/errors.ts'
 import type { SessionRecord } from '../../actors/session.ts'
 import type { Params } from '../protocol/messages.ts'
+import type { FanOut } from '../feed/fan-out.ts'
+import { missedViews } from '../feed/missed-views.ts'
 import { waitFor } from '../feed/wait-for.ts'
 import { Abandoned } from './body.ts'
 import { EventStream } from './event-stream.ts'
@@ -53,7 +55,7 @@ export async function openUpdates(
   release = lasting.take(stream)
   try {
     await new Promise<void>((resolve, reject) => {
-      const begin = (record: SessionRecord | null): void => {
+      const begin: Parameters<FanOut['join']>[2] = (record, history) => {
         if (record === null) {
           reject(notFound())
         } else if (stream.isOver) {
@@ -62,12 +64,14 @@ export async function openUpdates(
         } else {
           // The view first: if that fails the answer is an error.
           const view = service.encodeView(record, principal)
+          const missed =
+            history === null ? null : missedViews(service, history, principal, limits.maxBacklogBytes / 4)
           response.writeHead(200, STREAM_HEADERS)
-          stream.begin(record, view, since)
+          stream.begin(record, view, since, missed)
           resolve()
         }
       }
-      fanOut.join(id, stream, begin, reject)
+      fanOut.join(id, stream, begin, reject, since)
     })
   } catch (error) {
     expiry?.cancel()
