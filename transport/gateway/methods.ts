@@ -44,8 +44,10 @@ const table: { readonly [M in MethodName]: Method<M> } = {
     lane: (params) => params.id ?? null,
     run({ service, fanOut }, params, call) {
       const { subscribe, ...request } = params
+      const takeBack = call.client.claimCreation()
       service.create(request, call.caller).then(
         ({ created, record }) => {
+          if (!created) takeBack()
           const head = `{"created":${created},`
           if (subscribe !== true) call.merged(head, record)
           else
@@ -64,7 +66,10 @@ const table: { readonly [M in MethodName]: Method<M> } = {
               (error) => call.fail(notSubscribed(record.id, error)),
             )
         },
-        (error: unknown) => call.fail(error),
+        (error: unknown) => {
+          takeBack()
+          call.fail(error)
+        },
       )
     },
   },
