@@ -20,6 +20,7 @@ import { openApiText } from './openapi.ts'
 import { HttpError, PROBLEM_TYPE, problemHeaders, problemText, statusOf } from './problem.ts'
 import { RequestLimits } from './request-limits.ts'
 import { allowedVerbs, findRoutes, type Found } from './route-search.ts'
+import { WaitingResponses } from './waiting-responses.ts'
 
 export interface HttpApiOptions {
   readonly service: SessionService
@@ -51,6 +52,7 @@ export class HttpApi {
   readonly #lasting: LastingRequests
   readonly #context: HttpContext
   readonly #open = new Set<ServerResponse>()
+  readonly #waiting = new WaitingResponses()
   readonly #underWay: RequestLimits
   readonly #descriptions = new Map<string, string>()
   #isLeaving = false
@@ -62,7 +64,7 @@ export class HttpApi {
     this.#limits = { ...defaultLimits, ...options.limits }
     this.#rules = { origins, loopbackOnly: authenticate === undefined }
     const { heartbeatMs, maxConnections, maxConnectionsPerAddress } = this.#limits
-    this.#underWay = new RequestLimits(this.#limits, clock)
+    this.#underWay = new RequestLimits(this.#limits, this.#waiting, clock)
     this.#lasting = new LastingRequests({
       clock,
       heartbeatMs,
@@ -169,6 +171,7 @@ export class HttpApi {
   }
 
   #opened(response: ServerResponse): void {
+    this.#waiting.add(response)
     this.#open.add(response)
     response.once('close', () => {
       this.#open.delete(response)

@@ -1,11 +1,11 @@
 /** What one client, and all of them, may ask of the HTTP API at a time and in a time. */
-import type { Socket } from 'node:net'
 import type { ServerResponse } from 'node:http'
 import type { Clock } from '../../actors/ports.ts'
 import { AddressPlaces } from '../gateway/address-places.ts'
 import type { GatewayLimits } from '../gateway/limits.ts'
 import { AddressRates } from './address-rates.ts'
 import { HttpError } from './problem.ts'
+import type { WaitingResponses } from './waiting-responses.ts'
 
 /**
  * Requests of one connection under way: nearly all clients send one after another, and those that do not must not have
@@ -17,12 +17,13 @@ export class RequestLimits {
   readonly #limits: GatewayLimits
   readonly #rates: AddressRates
   readonly #perAddress: AddressPlaces
-  readonly #ofSocket = new WeakMap<Socket, number>()
+  readonly #waiting: WaitingResponses
   #underWay = 0
 
-  constructor(limits: GatewayLimits, clock: Clock) {
+  constructor(limits: GatewayLimits, waiting: WaitingResponses, clock: Clock) {
     const { maxRequestsPerSecond, maxRequestBurst, maxInFlight } = limits
     this.#limits = limits
+    this.#waiting = waiting
     this.#rates = new AddressRates({ clock, maxRequestsPerSecond, maxRequestBurst })
     this.#perAddress = new AddressPlaces(maxInFlight)
   }
@@ -32,7 +33,7 @@ export class RequestLimits {
    * @returns how to give it back before: it lasts, and is counted otherwise. @throws HttpError 429, 503
    */
   take(response: ServerResponse, address: string): () => void {
-    this.#count(response)
+    this.#checkPipeline(response)
     const waitMs = this.#rates.take(address)
     if (waitMs > 0) throw refused(429, `Too many requests: send it again in ${waitMs} ms.`, waitMs)
     const { maxInFlight, maxHttpRequests } = this.#limits
@@ -52,16 +53,8 @@ export class RequestLimits {
     return over
   }
 
-  #count(response: ServerResponse): void {
-    const { socket } = response.req
-    const add = (by: number): number => {
-      const count = (this.#ofSocket.get(socket) ?? 0) + by
-      this.#ofSocket.set(socket, count)
-      return count
-    }
-    const count = add(1)
-    response.once('close', () => add(-1))
-    if (count <= MAX_PIPELINED) return
+  #checkPipeline(response: ServerResponse): void {
+    if (this.#waiting.besides(response) < MAX_PIPELINED) return
     throw new HttpError(
       429,
       'rate_limited',

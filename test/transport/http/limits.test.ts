@@ -97,6 +97,22 @@ describe('requests under way', () => {
     expect((await get('1.1.1.1')).status).toBe(200)
   })
 
+  it('TR3 are over with their connection, also those that waited behind another one', async () => {
+    await start({ maxInFlight: 12 })
+    rig.service.delayMs = () => 50
+    const request = (path: string) =>
+      `GET /sessions/a${path} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 1.1.1.1\r\n\r\n`
+    for (let n = 0; n < 5; n++) {
+      const socket = connect(rig.port, '127.0.0.1')
+      socket.write(request('').repeat(5) + request('/updates') + request('/wait?until=done'))
+      await until(() => rig.api.connections === 2)
+      socket.resetAndDestroy()
+      await until(() => rig.api.connections === 0)
+    }
+    expect((await get('1.1.1.1')).status).toBe(200)
+    await rig.api.drain({ deadlineMs: 60_000 })
+  })
+
   it('are none that last', async () => {
     await start({ maxInFlight: 1, maxHttpRequests: 1 })
     const [client, waiting] = [
