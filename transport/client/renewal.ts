@@ -14,7 +14,7 @@ export interface RenewalOptions {
   readonly backoff: Backoff
 }
 
-/** A new token is asked for so long before the old one ends, or a fifth of the time that is left. */
+/** A new token is asked for so long before the old one ends, or when half of the time that is left has passed. */
 const LEAD_MS = 60_000
 /** The next renewal is never sooner, whatever clocks and tokens say. */
 const SOONEST_MS = 1000
@@ -72,7 +72,7 @@ export class Renewal {
   #renewBefore(expiresAt: number): void {
     const leftMs = expiresAt - Date.now()
     // By this machine's clock it is over already: that clock is wrong, or the server closes now.
-    if (leftMs > 0) this.#renewIn(Math.max(SOONEST_MS, leftMs - Math.min(LEAD_MS, leftMs / 5)))
+    if (leftMs > 0) this.#renewIn(Math.max(SOONEST_MS, leftMs - Math.min(LEAD_MS, leftMs / 2)))
   }
 
   #tryLater(): void {

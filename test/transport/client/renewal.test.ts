@@ -38,14 +38,14 @@ describe('a client with a function for its token', () => {
     let given = 0
     const client = connect(url, () => {
       given++
-      return tokenOf('ada', { expiresIn: 2 })
+      return tokenOf('ada', { expiresIn: 3 })
     })
     await client.createSession('counter', { id: 'a' })
     const phases: string[] = []
     client.session('a').subscribe((notice) => {
       if (notice.kind === 'phase') phases.push(notice.phase)
     })
-    await sleepMs(4500)
+    await sleepMs(5000)
     expect(await client.getSession('a')).toMatchObject({ seenBy: 'ada' })
     expect(opened()).toBe(1)
     expect(given).toBeGreaterThanOrEqual(3)
