@@ -133,6 +133,37 @@ export const optionTable = {
     max: 10_000,
     description: limitTable.maxBatchLength.meaning,
   }),
+  maxJsonDepth: integer({
+    default: limitTable.maxJsonDepth.value,
+    min: 8,
+    max: 500,
+    description: limitTable.maxJsonDepth.meaning,
+  }),
+  maxInFlight: integer({
+    default: limitTable.maxInFlight.value,
+    min: 1,
+    max: MANY,
+    description: limitTable.maxInFlight.meaning,
+  }),
+  maxHttpRequests: integer({
+    default: limitTable.maxHttpRequests.value,
+    min: 1,
+    max: MANY,
+    description: limitTable.maxHttpRequests.meaning,
+  }),
+  bodyWithinMs: integer({
+    default: limitTable.bodyWithinMs.value,
+    min: 10,
+    max: HOUR_MS,
+    unit: 'ms',
+    description: limitTable.bodyWithinMs.meaning,
+  }),
+  maxSessionsPerConnection: integer({
+    default: limitTable.maxSessionsPerConnection.value,
+    min: 1,
+    max: 1000 * MANY,
+    description: limitTable.maxSessionsPerConnection.meaning,
+  }),
   maxSubscriptions: integer({
     default: limitTable.maxSubscriptions.value,
     min: 1,

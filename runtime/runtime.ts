@@ -1,6 +1,7 @@
 /** All parts of a serving process on Redis, put together. */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Server as TlsServer } from 'node:https'
+import type { BlockList } from 'node:net'
 import { randomBytes } from 'node:crypto'
 import { TroupeError } from '../actors/errors.ts'
 import { partitionOf, PARTITIONS } from '../actors/partitions.ts'
@@ -17,6 +18,7 @@ import type { AccessTokenRequest } from '../transport/auth/access-token.ts'
 import type { RequestAuthenticator } from '../transport/auth/authenticator.ts'
 import type { Gatekeeper } from '../transport/auth/gatekeeper.ts'
 import { RedisFeed } from '../transport/feed/redis-feed.ts'
+import { AddressPlaces } from '../transport/gateway/address-places.ts'
 import { addressList } from '../transport/gateway/client-address.ts'
 import { defaultLimits } from '../transport/gateway/limits.ts'
 import type { GatewayLimits } from '../transport/gateway/limits.ts'
@@ -63,6 +65,9 @@ export class Runtime extends SessionApi {
   readonly gatekeeper: Gatekeeper | null
   readonly #gateways = new Set<Gateway>()
   readonly #http: HttpApi
+  /** Of the connections of all kinds. */
+  readonly #places: AddressPlaces
+  readonly #proxies: BlockList | null
   #audit: AuditService | null = null
   #closing: Promise<void> | null = null
 
@@ -98,6 +103,8 @@ export class Runtime extends SessionApi {
       limits: options,
       onCommitted: (id) => this.#wakeup.notify(partitionOf(id)),
     })
+    this.#places = new AddressPlaces(options.maxConnectionsPerAddress)
+    this.#proxies = options.trustProxy.length > 0 ? addressList(options.trustProxy) : null
     this.#http = new HttpApi({
       service: this.serving.host,
       fanOut: this.serving.fanOut,
@@ -107,6 +114,8 @@ export class Runtime extends SessionApi {
       limits: gatewayLimits(options),
       ...(gatekeeper === null ? {} : { authenticate: (request) => gatekeeper.identify(request) }),
       otherConnections: () => this.#webSockets,
+      places: this.#places,
+      proxies: this.#proxies,
     })
   }
 
@@ -149,7 +158,8 @@ export class Runtime extends SessionApi {
       logger: this.#log,
       ...(this.#options.allowedOrigins.length > 0 ? { origins: this.#options.allowedOrigins } : {}),
       gatekeeper: this.gatekeeper,
-      proxies: this.#options.trustProxy.length > 0 ? addressList(this.#options.trustProxy) : null,
+      proxies: this.#proxies,
+      places: this.#places,
       limits: gatewayLimits(this.#options),
       otherConnections: () => this.#http.connections,
     })

@@ -2,7 +2,8 @@
  * Who may do what with sessions, asked of their definitions.
  *
  * A rule is asked with the state that the answer rests on: of an update that is the state it is applied to, of all else
- * one that was read after the call came. Where no definition has a rule nothing is read and nothing asked.
+ * one that was read after the call came. Where no definition has a rule, here or on other processes, nothing is read and
+ * nothing asked. A session whose rule is not known here is for nobody.
  */
 import { checkAccess } from '../../actors/access.ts'
 import type { SessionAction } from '../../actors/access.ts'
@@ -34,7 +35,9 @@ export class Permissions {
 
   /** Whether calls of this caller have to be judged by what the session is. */
   asks(caller: Caller): boolean {
-    return this.#options.registry.hasRules && caller.isTrusted !== true
+    if (caller.isTrusted === true) return false
+    const { registry, versions } = this.#options
+    return registry.hasRules || !versions.servesAll
   }
 
   /** @param input as the machine is to get it. @throws TroupeError `forbidden` */
@@ -75,19 +78,15 @@ export class Permissions {
     if (error !== null) throw error
   }
 
-  /** For all subscribers of a session, with one look at its state; `null`: its definition has no rule. */
+  /**
+   * For all subscribers of a session, with one look at its state; `null`: its definition has no rule.
+   * @throws TroupeError `unknown_machine_version`; `internal` if `migrate` fails: who may see it is not known here
+   */
   screen(record: SessionRecord): Screen | null {
-    if (!this.#options.registry.hasRules) return null
-    let shown: ReturnType<Versions['shown']>
-    try {
-      shown = this.#options.versions.shown(record)
-    } catch {
-      // What cannot be shown is shown to nobody: each subscriber hears of it where its view is made.
-      return null
-    }
-    const { definition } = shown.kernel
+    const { kernel, record: shown } = this.#options.versions.shown(record)
+    const { definition } = kernel
     if (definition.authorize === undefined) return null
-    const session = sessionOf(shown.record, record.version, shown.record.state)
+    const session = sessionOf(shown, record.version, shown.state)
     return (principal, action) => this.#ask(definition, { principal, action, id: record.id, session })
   }
 

@@ -98,6 +98,17 @@ export class Versions {
     }
   }
 
+  /** Whether this process serves whatever the others do: what it does not serve may have rules that it does not know. */
+  get servesAll(): boolean {
+    const { registry, clock } = this.#options
+    if (clock.now() - this.#toldAtMs > TOLD_MS) return false
+    return this.#others.every((served) =>
+      Object.entries(served).every(([machine, versions]) =>
+        versions.every((machineVersion) => registry.kernelOf({ machine, machineVersion }) !== null),
+      ),
+    )
+  }
+
   #isKnownToAll({ definition: { name, version } }: Kernel): boolean {
     if (this.#options.clock.now() - this.#toldAtMs > TOLD_MS) return false
     return this.#others.every((served) => served[name]?.includes(version) ?? true)

@@ -10,10 +10,21 @@ import type { Options } from '../options.ts'
 
 type TlsFiles = Pick<Options, 'tlsCert' | 'tlsKey'>
 
+/** Who has not sent the head of its request by then is answered with 408. */
+const HEAD_WITHIN_MS = 10_000
+
 /** The files are read here, once: workers that replace others read them anew. @throws Error that says what to do */
-export function createWebServer(options: TlsFiles, listener: RequestListener): Server | TlsServer {
+export function createWebServer(
+  options: TlsFiles & Pick<Options, 'maxConnections' | 'maxHttpRequests'>,
+  listener: RequestListener,
+): Server | TlsServer {
   const pair = readCertificate(options)
-  return pair === null ? createServer(listener) : createTlsServer(pair, listener)
+  const limits = { headersTimeout: HEAD_WITHIN_MS, connectionsCheckingInterval: HEAD_WITHIN_MS / 5 }
+  const server =
+    pair === null ? createServer(limits, listener) : createTlsServer({ ...pair, ...limits }, listener)
+  // Sockets that ask nothing cost memory too. Refusals within a protocol come first: this is only for those that speak none.
+  server.maxConnections = 2 * (options.maxConnections + options.maxHttpRequests)
+  return server
 }
 
 /** @returns `null`: none is given. @throws Error that says what is wrong with the files */

@@ -161,7 +161,7 @@ const makers: Readonly<Record<string, (dice: Dice) => Omit<RawInput, 'kind'>>> =
   'floods of pings': (dice) => ({ chunks: [pings(dice, MOST_PINGS + 1 + dice.below(2000))], owed: 'any' }),
 }
 
-const BAD_UTF8: readonly Buffer[] = [
+export const BAD_UTF8: readonly Buffer[] = [
   'c328',
   'a0a1',
   'e228a1',

@@ -10,14 +10,19 @@ import { Canaries, canaryIds } from './canaries.ts'
 import { Dice } from './dice.ts'
 import { rawInput } from './frames.ts'
 import { badHandshake } from './handshakes.ts'
+import { tryHttp } from './http-attack.ts'
+import { httpBytes } from './http-bytes.ts'
+import { httpInputs } from './http-inputs.ts'
 import { sendAll } from './json-attack.ts'
 import { OWN, jsonInputs } from './json-inputs.ts'
 import { tryFrames, tryHandshake } from './raw-socket.ts'
 
 /** Of 100 inputs. */
-const TEXTS = 70
-const FRAMES = 20
-const HANDSHAKES = 100 - TEXTS - FRAMES
+const TEXTS = 54
+const FRAMES = 16
+const HANDSHAKES = 6
+const HTTP_BYTES = 10
+const HTTP_REQUESTS = 100 - TEXTS - FRAMES - HANDSHAKES - HTTP_BYTES
 
 const ROUND = 500
 /** Connections that are attacked over at once, of each kind. */
@@ -118,6 +123,10 @@ async function attack(url: string, seed: number): Promise<{ connections: number;
     ...Array.from({ length: (ROUND * HANDSHAKES) / 100 }, () => badHandshake(dice)).map(
       (input) => () => tryHandshake(address, input),
     ),
+    ...[
+      ...Array.from({ length: (ROUND * HTTP_BYTES) / 100 }, () => httpBytes(dice)),
+      ...httpInputs(canaryIds, seed, (ROUND * HTTP_REQUESTS) / 100),
+    ].map((input) => () => tryHttp(address, input)),
   ]
   const connections = tasks.length + AT_ONCE
   const overText = Array.from({ length: AT_ONCE }, (_, n) =>

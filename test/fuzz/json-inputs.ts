@@ -44,7 +44,7 @@ const nastyTexts = [
   '{"type":"SET","state":{"__proto__":1}}',
 ] as const
 
-const nasty = fc.oneof(
+export const nasty = fc.oneof(
   { weight: 3, arbitrary: fc.constantFrom(...nastyTexts) },
   { weight: 1, arbitrary: fc.jsonValue({ maxDepth: 4 }).map((value) => JSON.stringify(value)) },
   { weight: 1, arbitrary: fc.string({ unit: 'binary', maxLength: 40 }).map((text) => JSON.stringify(text)) },
@@ -83,8 +83,8 @@ const method = fc.oneof(
 const requestId = fc.oneof({ weight: 2, arbitrary: fc.nat().map(String) }, { weight: 1, arbitrary: nasty })
 
 /** A few, so that they are met again and again; the caches of the workers are full of them before memory is measured. */
-const ownId = fc.nat({ max: 199 }).map((n) => `${OWN}${n}`)
-const documentEvent = fc.oneof(
+export const ownId = fc.nat({ max: 199 }).map((n) => `${OWN}${n}`)
+export const documentEvent = fc.oneof(
   nasty.map((state) => `{"type":"MERGE","state":${state}}`),
   nasty.map((state) => `{"type":"SET","state":${state}}`),
   fc.constant('{"type":"NONE"}'),

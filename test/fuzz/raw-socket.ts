@@ -6,11 +6,11 @@ import type { Handshake } from './handshakes.ts'
 import type { RawInput } from './frames.ts'
 
 /** A server that has not answered by then has forgotten the connection. */
-const PATIENCE_MS = 60_000
+export const PATIENCE_MS = 60_000
 /** How long to look on where nothing in particular is owed. */
-const GLANCE_MS = 5
+export const GLANCE_MS = 5
 
-class RawSocket {
+export class RawSocket {
   readonly #socket: Socket
   #received = Buffer.alloc(0)
   #isClosed = false
@@ -27,6 +27,14 @@ class RawSocket {
       this.#isClosed = true
       this.#look()
     })
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  get received(): Buffer {
+    return this.#received
   }
 
   write(bytes: Buffer): void {

@@ -4,6 +4,7 @@ import type { Caller } from '../../actors/ports.ts'
 import type { SessionId } from '../../actors/session.ts'
 import { NOBODY, TestCluster, callerNamed, sid, until } from '../support/hosts.ts'
 import type { TestProcess } from '../support/hosts.ts'
+import { makeRecord } from '../transport/support/parts.ts'
 import { Gate } from './host-gate.ts'
 import { counterSession } from './host-machines.ts'
 import { overriding } from './overriding.ts'
@@ -33,6 +34,8 @@ async function room(members = ['bob'], host = p.host): Promise<SessionId> {
   return (await host.create({ machine: 'room', input }, ada)).record.id
 }
 
+/** As the feed brings it. */
+const recordOf = (id: SessionId) => ({ ...makeRecord(id, 2), machine: 'room' })
 const say = (id: SessionId, caller: Caller, more: { key?: string; ifVersion?: number } = {}, host = p.host) =>
   host.update({ id, event: { type: 'SAY', text: 'hi' }, ...more }, caller)
 const drop = (id: SessionId, who: string, host = p.host) =>
@@ -159,21 +162,41 @@ describe('a definition with a rule', () => {
   })
 
   it('costs the sessions of others no read', async () => {
-    const { record } = await p.host.create({ machine: 'counter' }, NOBODY)
-    const reads: SessionId[] = []
-    const q = await cluster.process({
-      definitions: [counterSession()],
-      wrap: (store) =>
-        overriding(store, {
-          read: (id: SessionId) => {
-            reads.push(id)
-            return store.read(id)
-          },
-        }),
-    })
-    await q.host.broadcast(record.id, 'hello')
-    await q.host.delete(record.id, eve)
-    expect(reads).toEqual([])
+    const alone = new TestCluster()
+    try {
+      const reads: SessionId[] = []
+      const q = await alone.process({
+        definitions: [counterSession()],
+        wrap: (store) =>
+          overriding(store, {
+            read: (id: SessionId) => {
+              reads.push(id)
+              return store.read(id)
+            },
+          }),
+      })
+      const { record } = await q.host.create({ machine: 'counter' }, NOBODY)
+      await q.host.broadcast(record.id, 'hello')
+      await q.host.delete(record.id, eve)
+      expect(reads).toEqual([])
+    } finally {
+      await alone.close()
+    }
+  })
+
+  it('TR2 is not passed by on a process that does not serve the definition', async () => {
+    const q = await cluster.process({ definitions: [counterSession()] })
+    const id = await room()
+    const unknown = { code: 'unknown_machine_version', details: { elsewhere: true } }
+    for (const call of [
+      () => q.host.delete(id, eve),
+      () => q.host.broadcast(id, 'hello', eve),
+      () => q.host.get(id, eve).then((record) => record && q.host.encodeView(record, null)),
+    ])
+      await expect(call()).rejects.toMatchObject(unknown)
+    expect(() => q.host.screen(recordOf(id))).toThrow('not served here')
+    expect(await p.host.get(id, ada)).toMatchObject({ version: 1 })
+    expect(await q.host.delete((await q.host.create({ machine: 'counter' }, eve)).record.id, eve)).toBe(true)
   })
 })
 

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { get } from 'node:https'
 import type { IncomingMessage } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { connect, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { WebSocket, WebSocketServer } from 'ws'
@@ -52,9 +52,29 @@ rrq+iXxug55JngNUAZqwCnYVNUouTs5ri6LzHwvnDvrCYoDBBqi6eCPC
 `,
 )
 
+const LIMITS = { maxConnections: 1, maxHttpRequests: 1 }
+
+describe('a server for clients', () => {
+  it('TR3 has a bounded number of sockets, and waits for the head of a request for a bounded time', async () => {
+    const server = createWebServer({ ...LIMITS, tlsCert: null, tlsKey: null }, (_request, response) =>
+      response.end('hello'),
+    )
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    const { port } = server.address() as AddressInfo
+    const sockets = Array.from({ length: 6 }, () => connect(port, '127.0.0.1').on('error', () => undefined))
+    const closed = sockets.map((socket) => once(socket, 'close'))
+    await Promise.race(closed)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    expect(sockets.filter((socket) => socket.closed)).toHaveLength(2)
+    expect(server.headersTimeout).toBeLessThanOrEqual(10_000)
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+})
+
 describe('a server with a certificate', () => {
   it('speaks https and wss', async () => {
-    const server = createWebServer({ tlsCert: cert, tlsKey: key }, (_request, response) =>
+    const server = createWebServer({ ...LIMITS, tlsCert: cert, tlsKey: key }, (_request, response) =>
       response.end('hello'),
     )
     const webSockets = new WebSocketServer({ noServer: true })

@@ -73,6 +73,38 @@ describe('requests per second', () => {
   })
 })
 
+describe('sessions that one connection creates', () => {
+  it('TR3 are limited, and what is not created does not count', async () => {
+    const rig = await start({ maxSessionsPerConnection: 2 })
+    const client = await rig.connect()
+    const create = async (id: string, more: object = {}) => {
+      const { result, error } = await client.call('createSession', { machine: 'counter', id, ...more })
+      return result?.['created'] ?? error?.data['code']
+    }
+    expect(await create('a')).toBe(true)
+    expect(await create('a')).toBe('session_exists')
+    expect(await create('a', { ifExists: 'return' })).toBe(false)
+    expect(await create('b')).toBe(true)
+    expect(await create('c')).toBe('rate_limited')
+    expect(rig.service.sessions.size).toBe(2)
+    const other = await rig.connect()
+    expect((await other.call('createSession', { machine: 'counter' })).result).toMatchObject({
+      created: true,
+    })
+  })
+})
+
+describe('frames that nest', () => {
+  it('TR1 deeper than they may are refused', async () => {
+    const rig = await start({ maxJsonDepth: 10 })
+    const client = await rig.connect()
+    const nested = (levels: number): unknown => (levels === 0 ? 1 : [nested(levels - 1)])
+    expect((await client.call('getSession', { id: nested(8) })).error?.data['code']).toBe('invalid_params')
+    client.send({ jsonrpc: '2.0', id: 9, method: 'getSession', params: { id: nested(9) } })
+    expect((await client.reply(null)).error?.data['code']).toBe('parse_error')
+  })
+})
+
 describe('connections per address', () => {
   const statusOf = async (rig: Rig, forwarded?: string): Promise<number> => {
     const headers = forwarded === undefined ? {} : { 'X-Forwarded-For': forwarded }

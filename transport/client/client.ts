@@ -10,6 +10,7 @@ import { Connector, type ConnectionStatus } from './connector.ts'
 import { HandleCache } from './handle-cache.ts'
 import type { Link, Message } from './link.ts'
 import type { Observable } from './observable.ts'
+import { Renewal } from './renewal.ts'
 import { Requests, type RequestOptions } from './requests.ts'
 import { SessionHandle } from './session-handle.ts'
 import type { ClientUpdate, ClientView, RequestTiming, SendOptions } from './session-types.ts'
@@ -21,7 +22,10 @@ export interface ClientOptions {
   readonly url: string
   /** Default: the one of the browser, or of Node from 22 on. */
   readonly WebSocket?: WebSocketClass
-  /** Sent as subprotocol `bearer.<token>`. A function is asked before each connection, so that it can give a fresh one. */
+  /**
+   * Sent as subprotocol `bearer.<token>`. A function is asked before each connection, and again before the token expires: the new one is
+   * sent over the same connection (`authenticate`), and must be of the same principal.
+   */
   readonly token?: string | (() => string | Promise<string>)
   /** Ask for patches instead of whole views. Default false. */
   readonly delta?: boolean
@@ -93,6 +97,8 @@ export class Client<Definitions extends object = Record<string, unknown>> {
   readonly #listening = new Set<Subscription>()
   readonly #handles = new HandleCache()
   readonly #subscriptionContext: SubscriptionContext
+  /** `null`: there is no token, or it is always the same. */
+  readonly #renewal: Renewal | null
   readonly #online = (): void => this.#connector.hurry()
   #lanes = 0
 
@@ -101,10 +107,12 @@ export class Client<Definitions extends object = Record<string, unknown>> {
     const backoff = { minMs: 250, maxMs: 10_000, ...options.backoff }
     this.#clock = clock
     this.#requestTimeoutMs = options.requestTimeoutMs ?? 30_000
+    this.#renewal = typeof token === 'function' ? new Renewal({ token, clock, random, backoff }) : null
     this.#connector = new Connector({
       WebSocket: webSocketClass(options.WebSocket),
       url,
       token: token === undefined ? null : typeof token === 'string' ? () => token : token,
+      renewsToken: typeof token === 'function',
       clock,
       random,
       backoff,
@@ -113,12 +121,14 @@ export class Client<Definitions extends object = Record<string, unknown>> {
       probeTimeoutMs: options.probeTimeoutMs ?? 5000,
       isAwaiting: (link) =>
         this.#requests.isAwaiting(link) || (link === this.#connector.current && this.#listening.size > 0),
-      onCurrent: () => {
+      onCurrent: (link, used) => {
+        if (used !== null) this.#renewal?.opened(link, used)
         for (const subscription of [...this.#listening]) subscription.sync()
         this.#requests.resume()
       },
       onMessage: (link, message) => this.#received(link, message),
       onLost: (link, code) => {
+        this.#renewal?.lost(link)
         this.#requests.lost(link, code)
         for (const subscription of [...this.#listening]) subscription.lost(link)
       },
@@ -290,6 +300,7 @@ export class Client<Definitions extends object = Record<string, unknown>> {
   #received(link: Link, message: Message): void {
     const { method } = message
     if (method === undefined) {
+      if (this.#renewal?.received(link, message) === true) return
       this.#requests.received(link, message)
       this.#connector.closeIdle()
       return
@@ -303,6 +314,7 @@ export class Client<Definitions extends object = Record<string, unknown>> {
 
   #stopped(error: ClientError | null): void {
     page()?.removeEventListener('online', this.#online)
+    this.#renewal?.stop()
     this.#requests.stop(error?.message ?? 'the client was closed', error === null ? {} : { ...error.data })
     for (const subscription of [...this.#listening]) subscription.close(error ?? undefined)
   }

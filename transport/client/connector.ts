@@ -18,6 +18,8 @@ export interface ConnectorOptions {
   readonly WebSocket: WebSocketClass
   readonly url: string
   readonly token: (() => string | Promise<string>) | null
+  /** The token may be another one the next time: one that has expired is no reason to stay away. */
+  readonly renewsToken: boolean
   readonly clock: Clock
   readonly random: () => number
   readonly backoff: Backoff
@@ -25,8 +27,8 @@ export interface ConnectorOptions {
   readonly silenceMs: number
   readonly probeTimeoutMs: number
   readonly isAwaiting: (link: Link) => boolean
-  /** A new connection took the place of the one before; that one may still be open and answer. */
-  readonly onCurrent: (link: Link) => void
+  /** A new connection, opened with this token, took the place of the one before; that one may still be open and answer. */
+  readonly onCurrent: (link: Link, token: string | null) => void
   readonly onMessage: (link: Link, message: Message) => void
   readonly onLost: (link: Link, code: number) => void
   readonly onStopped: (error: ClientError | null) => void
@@ -39,6 +41,7 @@ interface Attempt {
 }
 
 const SUBPROTOCOL = 'troupe.v1'
+const TOKEN_EXPIRED = 4502
 
 export class Connector {
   readonly status = new Variable<ConnectionStatus>({ state: 'connecting' })
@@ -141,7 +144,7 @@ export class Connector {
         silenceMs,
         probeTimeoutMs,
         isAwaiting,
-        onOpen: (link) => this.#opened(attempt, link),
+        onOpen: (link) => this.#opened(attempt, link, token),
         onMessage,
         onLost: (link, code, reason) => this.#lost(link, code, reason),
       })
@@ -153,13 +156,13 @@ export class Connector {
     }
   }
 
-  #opened(attempt: Attempt, link: Link): void {
+  #opened(attempt: Attempt, link: Link, token: string | null): void {
     attempt.timer.cancel()
     this.#attempt = null
     if (this.#current !== null) this.#leaving.add(this.#current)
     this.#current = link
     this.status.set({ state: 'open' })
-    this.#options.onCurrent(link)
+    this.#options.onCurrent(link, token)
     this.closeIdle()
   }
 
@@ -178,7 +181,8 @@ export class Connector {
       if (this.#isMoving) this.#stay()
     }
     this.#options.onLost(link, code)
-    if (!isLeft && code >= 4500 && code <= 4999) {
+    const isOver = code >= 4500 && code <= 4999 && !(code === TOKEN_EXPIRED && this.#options.renewsToken)
+    if (!isLeft && isOver) {
       this.stop(
         new ClientError('closed', `the server closed the connection: ${words}`, {
           data: { closeCode: code, reason },

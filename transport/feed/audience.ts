@@ -8,7 +8,7 @@ import type { SessionUpdated } from '../../actors/feed-message.ts'
 import type { Logger } from '../../actors/ports.ts'
 import { messageOf } from '../../actors/errors.ts'
 import { comparePositions, type Position, type SessionId, type SessionRecord } from '../../actors/session.ts'
-import type { Notifier, UpdatedViews } from './notifier.ts'
+import type { Notifier, Screen, UpdatedViews } from './notifier.ts'
 import type { EndedNotification, Notification, Subscriber } from './subscriber.ts'
 
 interface Member {
@@ -24,6 +24,10 @@ export class Audience {
   readonly #notifier: Notifier
   readonly #logger: Logger
   readonly #members = new Map<Subscriber, Member>()
+  /** Why it is not known here who may see what the session has become: those who are asked for are told nothing of it. */
+  #hidden: { readonly error: unknown } | null = null
+  /** Something was not told for that. */
+  #hasWithheld = false
   /** What was told last, or is in the reply of who came last: patches begin there. */
   #told: UpdatedViews | null = null
 
@@ -39,6 +43,7 @@ export class Audience {
 
   /** Takes in a subscriber whose reply carries this record. */
   admit(subscriber: Subscriber, record: SessionRecord): void {
+    if (this.#members.size === 0) this.#show()
     if (this.#told === null || comparePositions(record, this.#told.record) > 0) {
       this.#told?.passed()
       this.#told = this.#notifier.updated(record, '[]', null)
@@ -48,7 +53,7 @@ export class Audience {
     else if (comparePositions(record, member.seen) > 0) member.seen = record
   }
 
-  /** @throws TroupeError `forbidden` if this subscriber may not see the record */
+  /** @throws TroupeError if this subscriber may not see the record, or it is not known here whether it may */
   check(subscriber: Subscriber, record: SessionRecord): void {
     if (subscriber.watches === undefined) return
     const error = this.#notifier.screen(record)?.(subscriber.principal, subscriber.watches) ?? null
@@ -57,8 +62,23 @@ export class Audience {
 
   /** The session has become this: whoever may not see that is told so, and let go. */
   screen(record: SessionRecord): void {
-    const screen = this.#notifier.screen(record)
-    if (screen === null) return
+    let screen: Screen | null
+    try {
+      screen = this.#notifier.screen(record)
+    } catch (error) {
+      this.#hidden = { error }
+      return
+    }
+    if (screen !== null) this.#dismissWhomItForbids(screen, record)
+    this.#hidden = null
+    if (!this.#hasWithheld) return
+    this.#hasWithheld = false
+    const gap = this.#notifier.gap(this.#id)
+    for (const { subscriber } of this.#members.values())
+      if (subscriber.watches !== undefined) this.#tell(subscriber, gap)
+  }
+
+  #dismissWhomItForbids(screen: Screen, record: SessionRecord): void {
     let ended: EndedNotification | null = null
     for (const { subscriber } of [...this.#members.values()]) {
       const { watches, principal } = subscriber
@@ -75,6 +95,7 @@ export class Audience {
   }
 
   clear(): void {
+    this.#show()
     this.#members.clear()
   }
 
@@ -95,7 +116,8 @@ export class Audience {
     for (const { version, event } of news.emitted) {
       const notification = this.#notifier.emitted(this.#id, news.record.epoch, version, event)
       for (const member of this.#members.values()) {
-        if (comparePositions(notification, member.heard) > 0) this.#tell(member.subscriber, notification)
+        if (comparePositions(notification, member.heard) > 0)
+          this.#tellIfShown(member.subscriber, notification)
       }
     }
     this.heardUpTo(news.record)
@@ -116,6 +138,10 @@ export class Audience {
       if (comparePositions(record, member.seen) <= 0) continue
       member.seen = record
       const { subscriber } = member
+      if (this.#hidden !== null && subscriber.watches !== undefined) {
+        subscriber.undeliverable(this.#hidden.error)
+        continue
+      }
       try {
         // The view is asked of the definition, which may fail, or be of a version that is not known here.
         subscriber.deliver(views.for(subscriber.principal))
@@ -141,18 +167,29 @@ export class Audience {
   }
 
   tellMessage(text: string): void {
-    this.#tellAll(this.#notifier.message(this.#id, text))
+    const notification = this.#notifier.message(this.#id, text)
+    for (const subscriber of this.#members.keys()) this.#tellIfShown(subscriber, notification)
   }
 
   /** Tells the end to all but `origins`, whose replies do, and lets all go. */
   dismiss(ended: EndedNotification, origins: ReadonlySet<object> | null): void {
     const members = [...this.#members.keys()]
-    this.#members.clear()
+    this.clear()
     for (const subscriber of members) if (origins?.has(subscriber) !== true) this.#tell(subscriber, ended)
   }
 
   #tellAll(notification: Notification): void {
     for (const subscriber of this.#members.keys()) this.#tell(subscriber, notification)
+  }
+
+  #show(): void {
+    this.#hidden = null
+    this.#hasWithheld = false
+  }
+
+  #tellIfShown(subscriber: Subscriber, notification: Notification): void {
+    if (this.#hidden !== null && subscriber.watches !== undefined) this.#hasWithheld = true
+    else this.#tell(subscriber, notification)
   }
 
   /** One subscriber's fault must not keep the news from the others. */

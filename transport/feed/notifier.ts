@@ -31,7 +31,7 @@ export interface ViewOptions {
 export type Screen = (principal: Principal | null, action: 'subscribe' | 'waitFor') => TroupeError | null
 
 export interface NotifierOptions extends ViewOptions {
-  /** What subscribers are held to when a session has become this; absent, or `null`: nothing. */
+  /** What subscribers are held to when a session has become this; absent, or `null`: nothing. @throws if that is not known here */
   readonly screen?: (record: SessionRecord) => Screen | null
 }
 
@@ -42,7 +42,7 @@ export class Notifier {
     this.#options = options
   }
 
-  /** Who may see this record; `null`: everybody. */
+  /** Who may see this record; `null`: everybody. @throws TroupeError if that is not known here */
   screen(record: SessionRecord): Screen | null {
     return this.#options.screen?.(record) ?? null
   }

@@ -28,6 +28,12 @@ export interface Client extends Subscriber {
   authenticate(token: string): Promise<Identity>
 
   /**
+   * Counts a session that it is about to create.
+   * @returns how to take that back: none was created. @throws TroupeError `rate_limited` if there were too many
+   */
+  claimCreation(): () => void
+
+  /**
    * Takes a place among the connection's subscriptions.
    * @param delta whether it wants patches of the views that it has
    * @throws TroupeError `rate_limited` if there are too many

@@ -15,6 +15,7 @@ import type { Identity } from '../auth/authenticator.ts'
 import type { Login } from '../auth/login.ts'
 import { BatchReply, Call } from './call.ts'
 import type { Client } from './client.ts'
+import { Creations } from './creations.ts'
 import type { Flusher } from './flusher.ts'
 import { IdleWatch } from './idle-watch.ts'
 import type { GatewayLimits } from './limits.ts'
@@ -54,6 +55,7 @@ export class Connection implements Client {
   readonly #outlet: Outlet
   readonly #order = new RequestOrder()
   readonly #subscriptions: Subscriptions
+  readonly #creations: Creations
   /** How to give up what waits for something that may never come. */
   readonly #held = new Set<() => void>()
   /** Sessions with replies under way, and how many: a reply may tell of a time before the end. */
@@ -78,6 +80,7 @@ export class Connection implements Client {
     this.#options = options
     this.#socket = socket
     this.#subscriptions = new Subscriptions(limits.maxSubscriptions)
+    this.#creations = new Creations(limits.maxSessionsPerConnection)
     this.#isGuest = login !== null && login.principal === null
     this.#belongsTo(login?.principal ?? null)
     const { maxRequestsPerSecond, maxRequestBurst, maxIdleMs } = limits
@@ -366,6 +369,10 @@ export class Connection implements Client {
     const { login } = this.#options
     if (login !== null) return login.authenticate(token)
     throw new TroupeError('invalid_request', 'No authentication is configured here: nobody is asked.')
+  }
+
+  claimCreation(): () => void {
+    return this.#creations.claim()
   }
 
   claimSubscription(id: SessionId, delta: boolean): void {

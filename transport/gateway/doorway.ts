@@ -12,6 +12,7 @@ import type { Identity } from '../auth/authenticator.ts'
 import type { Gatekeeper } from '../auth/gatekeeper.ts'
 import { Login } from '../auth/login.ts'
 import { toTroupeError } from '../protocol/failures.ts'
+import { AddressPlaces } from './address-places.ts'
 import { clientAddress } from './client-address.ts'
 import type { GatewayLimits } from './limits.ts'
 import type { Refused } from './upgrade.ts'
@@ -21,6 +22,8 @@ export interface DoorwayOptions {
   readonly gatekeeper: Gatekeeper | null
   /** Proxies whose `X-Forwarded-For` is believed. */
   readonly proxies: BlockList | null
+  /** Connections by address, if others count towards the same; default: own. */
+  readonly places?: AddressPlaces | undefined
   readonly limits: GatewayLimits
   readonly clock: Clock
 }
@@ -32,28 +35,24 @@ export type Entry =
 
 export class Doorway {
   readonly #options: DoorwayOptions
-  readonly #perAddress = new Map<string, number>()
+  readonly #perAddress: AddressPlaces
   #guests = 0
 
   constructor(options: DoorwayOptions) {
     this.#options = options
+    this.#perAddress = options.places ?? new AddressPlaces(options.limits.maxConnectionsPerAddress)
   }
 
   /** Takes a place for the socket of this request. @returns why it cannot have one; `null`: it has */
   take(request: IncomingMessage, stream: Duplex): Refused | null {
     const { limits, proxies } = this.#options
     const address = clientAddress(request, proxies)
-    const others = this.#perAddress.get(address) ?? 0
-    if (others >= limits.maxConnectionsPerAddress) {
-      const sentence = `There are ${others} connections from ${address}, the most allowed; close some.`
+    const release = this.#perAddress.take(address)
+    if (release === null) {
+      const sentence = `There are ${limits.maxConnectionsPerAddress} connections from ${address}, the most allowed; close some.`
       return { status: 429, sentence }
     }
-    this.#perAddress.set(address, others + 1)
-    stream.once('close', () => {
-      const left = (this.#perAddress.get(address) ?? 1) - 1
-      if (left > 0) this.#perAddress.set(address, left)
-      else this.#perAddress.delete(address)
-    })
+    stream.once('close', release)
     return null
   }
 

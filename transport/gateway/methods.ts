@@ -7,6 +7,7 @@ import { invalidParams } from '../protocol/failures.ts'
 import { missedUpdateText } from '../protocol/notification-text.ts'
 import { methods as schemas, type MethodName, type Params } from '../protocol/messages.ts'
 import type { FanOut } from '../feed/fan-out.ts'
+import { missedViews } from '../feed/missed-views.ts'
 import { waitFor } from '../feed/wait-for.ts'
 import type { Call } from './call.ts'
 import type { OrderKind } from './request-order.ts'
@@ -43,8 +44,10 @@ const table: { readonly [M in MethodName]: Method<M> } = {
     lane: (params) => params.id ?? null,
     run({ service, fanOut }, params, call) {
       const { subscribe, ...request } = params
+      const takeBack = call.client.claimCreation()
       service.create(request, call.caller).then(
         ({ created, record }) => {
+          if (!created) takeBack()
           const head = `{"created":${created},`
           if (subscribe !== true) call.merged(head, record)
           else
@@ -63,7 +66,10 @@ const table: { readonly [M in MethodName]: Method<M> } = {
               (error) => call.fail(notSubscribed(record.id, error)),
             )
         },
-        (error: unknown) => call.fail(error),
+        (error: unknown) => {
+          takeBack()
+          call.fail(error)
+        },
       )
     },
   },
@@ -198,28 +204,14 @@ const table: { readonly [M in MethodName]: Method<M> } = {
   },
 }
 
-/** More than this is not sent: the newest view is. */
-const MAX_MISSED_LENGTH = 1024 * 1024
-
 /** The updates of a subscription that resumes, without the brackets; `null` if they are too much, or one cannot be shown. */
 function missedText(
   service: SessionService,
   missed: readonly SessionUpdated[],
   principal: Principal | null,
 ): string | null {
-  const texts: string[] = []
-  let length = 0
-  try {
-    for (const each of missed) {
-      const text = missedUpdateText(service.encodeView(each.record, principal), each)
-      length += text.length
-      if (length > MAX_MISSED_LENGTH) return null
-      texts.push(text)
-    }
-    return texts.join(',')
-  } catch {
-    return null
-  }
+  const views = missedViews(service, missed, principal)
+  return views === null ? null : views.map(({ news, view }) => missedUpdateText(view, news)).join(',')
 }
 
 /** The word of the catalogue for something that was done though the caller must ask again. */

@@ -10,6 +10,7 @@ import type { Gatekeeper } from '../auth/gatekeeper.ts'
 import type { Login } from '../auth/login.ts'
 import { SUBPROTOCOL } from '../protocol/messages.ts'
 import { openRpcText } from '../protocol/openrpc.ts'
+import type { AddressPlaces } from './address-places.ts'
 import { Connection } from './connection.ts'
 import { planDeparture, type Departure } from './departure.ts'
 import { Doorway } from './doorway.ts'
@@ -34,6 +35,8 @@ export interface GatewayOptions {
   readonly proxies?: BlockList | null
   /** Open connections of other kinds, which count towards `maxConnections` too. */
   readonly otherConnections?: () => number
+  /** The same for `maxConnectionsPerAddress`; default: own. */
+  readonly places?: AddressPlaces
 }
 
 interface DrainOptions {
@@ -91,6 +94,7 @@ class AttachedGateway implements Gateway {
     this.#doorway = new Doorway({
       gatekeeper: options.gatekeeper ?? null,
       proxies: options.proxies ?? null,
+      places: options.places,
       limits: this.#limits,
       clock: options.clock,
     })

@@ -3,11 +3,13 @@
  * updates as server-sent events. It has no server of its own: {@link HttpApi.handle} takes what a server gets.
  */
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+import type { BlockList } from 'node:net'
 import { TroupeError, errorKinds } from '../../actors/errors.ts'
 import type { Clock, Logger, SessionService } from '../../actors/ports.ts'
 import type { Identity } from '../auth/authenticator.ts'
 import type { FanOut } from '../feed/fan-out.ts'
+import { AddressPlaces } from '../gateway/address-places.ts'
+import { clientAddress } from '../gateway/client-address.ts'
 import { defaultLimits, type GatewayLimits } from '../gateway/limits.ts'
 import { describeFault, toTroupeError } from '../protocol/failures.ts'
 import { corsHeaders, preflightHeaders, refusalOf, type AdmissionRules } from './admission.ts'
@@ -16,7 +18,9 @@ import type { Exchange, HttpContext, Reply } from './exchange.ts'
 import { LastingRequests } from './lasting-requests.ts'
 import { openApiText } from './openapi.ts'
 import { HttpError, PROBLEM_TYPE, problemHeaders, problemText, statusOf } from './problem.ts'
+import { RequestLimits } from './request-limits.ts'
 import { allowedVerbs, findRoutes, type Found } from './route-search.ts'
+import { WaitingResponses } from './waiting-responses.ts'
 
 export interface HttpApiOptions {
   readonly service: SessionService
@@ -33,13 +37,12 @@ export interface HttpApiOptions {
   readonly authenticate?: (request: IncomingMessage) => Promise<Identity | null>
   /** Open connections of other kinds, which count towards `maxConnections` too. */
   readonly otherConnections?: () => number
+  /** Connections by address, where those of other kinds count too; default: own. */
+  readonly places?: AddressPlaces
+  /** Proxies whose `X-Forwarded-For` is believed. */
+  readonly proxies?: BlockList | null
 }
 
-/**
- * Requests of one connection under way: nearly all clients send one after another, and those that do not must not have
- * many answers kept for them.
- */
-const MAX_PIPELINED = 16
 const NOBODY = { principal: null, expiresAt: null }
 
 export class HttpApi {
@@ -49,7 +52,8 @@ export class HttpApi {
   readonly #lasting: LastingRequests
   readonly #context: HttpContext
   readonly #open = new Set<ServerResponse>()
-  readonly #ofSocket = new WeakMap<Socket, number>()
+  readonly #waiting = new WaitingResponses()
+  readonly #underWay: RequestLimits
   readonly #descriptions = new Map<string, string>()
   #isLeaving = false
   #whenEmpty: (() => void) | null = null
@@ -59,10 +63,14 @@ export class HttpApi {
     this.#options = options
     this.#limits = { ...defaultLimits, ...options.limits }
     this.#rules = { origins, loopbackOnly: authenticate === undefined }
+    const { heartbeatMs, maxConnections, maxConnectionsPerAddress } = this.#limits
+    this.#underWay = new RequestLimits(this.#limits, this.#waiting, clock)
     this.#lasting = new LastingRequests({
       clock,
-      heartbeatMs: this.#limits.heartbeatMs,
-      maxConnections: this.#limits.maxConnections,
+      heartbeatMs,
+      maxConnections,
+      maxConnectionsPerAddress,
+      places: options.places ?? new AddressPlaces(maxConnectionsPerAddress),
       otherConnections: options.otherConnections ?? (() => 0),
     })
     this.#context = {
@@ -126,14 +134,17 @@ export class HttpApi {
     if (refused !== null) throw refused
     setHeaders(response, corsHeaders(request))
     const allow = allowedVerbs(found)
+    const address = clientAddress(request, this.#options.proxies ?? null)
+    const lasts = this.#underWay.take(response, address)
     if (request.method === 'OPTIONS') return { status: 204, headers: preflightHeaders(allow), body: null }
     const verb = request.method === 'HEAD' ? 'GET' : request.method
     const route = found.routes.find((each) => each.verb === verb)
     if (route === undefined)
       throw new HttpError(405, 'method_not_found', `This path takes ${allow}.`, { headers: { Allow: allow } })
-    this.#admit(request)
+    if (this.#isLeaving)
+      throw new TroupeError('draining', 'This process is leaving. Nothing was done: send it again.')
     const { principal, expiresAt } = await this.#authenticate(request)
-    const body = route.body === null ? undefined : await readJson(request, this.#limits.maxFrameBytes)
+    const body = route.body === null ? undefined : await readJson(request, this.#limits, this.#options.clock)
     // The response stands for the connection that carries the reply.
     const caller = { principal, origin: response }
     return route.answer(this.#context, {
@@ -146,19 +157,9 @@ export class HttpApi {
       principal,
       expiresAt,
       caller,
+      address,
+      lasts,
     })
-  }
-
-  #admit({ socket }: IncomingMessage): void {
-    if (this.#isLeaving)
-      throw new TroupeError('draining', 'This process is leaving. Nothing was done: send it again.')
-    if ((this.#ofSocket.get(socket) ?? 0) <= MAX_PIPELINED) return
-    throw new HttpError(
-      429,
-      'rate_limited',
-      `More than ${MAX_PIPELINED} requests of this connection are under way: wait for answers, or open another.`,
-      { headers: { Connection: 'close' } },
-    )
   }
 
   async #authenticate(request: IncomingMessage): Promise<Identity | typeof NOBODY> {
@@ -170,14 +171,10 @@ export class HttpApi {
   }
 
   #opened(response: ServerResponse): void {
-    const { socket } = response.req
-    const count = (by: number): void =>
-      void this.#ofSocket.set(socket, (this.#ofSocket.get(socket) ?? 0) + by)
+    this.#waiting.add(response)
     this.#open.add(response)
-    count(1)
     response.once('close', () => {
       this.#open.delete(response)
-      count(-1)
       if (this.#open.size === 0) this.#whenEmpty?.()
     })
   }

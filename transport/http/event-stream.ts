@@ -9,12 +9,14 @@
 import type { ServerResponse } from 'node:http'
 import { comparePositions, type Position, type SessionId, type SessionRecord } from '../../actors/session.ts'
 import type { Principal } from '../../actors/ports.ts'
+import type { MissedView } from '../feed/missed-views.ts'
 import type { EndedNotification, Notification, Subscriber, UpdatedNotification } from '../feed/subscriber.ts'
 import {
   firstEvent,
   gapEvent,
   goAwayEvent,
   heartbeat,
+  missedEvents,
   notificationEvent,
   nothingMissed,
 } from './event-text.ts'
@@ -71,13 +73,23 @@ export class EventStream implements Subscriber, Lasting {
    * The first thing that the client gets.
    * @param view JSON text of `record`'s view
    * @param since what the client holds already
+   * @param missed what happened since then, up to `record`; `null`: not all of it is known
    */
-  begin(record: SessionRecord, view: string, since: Position | undefined): void {
+  begin(
+    record: SessionRecord,
+    view: string,
+    since: Position | undefined,
+    missed: readonly MissedView[] | null,
+  ): void {
     if (since !== undefined && comparePositions(since, record) === 0) {
       this.#write(nothingMissed)
       return
     }
-    // Messages and emitted events are not kept: those since then did not reach this client.
+    if (missed !== null) {
+      this.#write(missedEvents(missed))
+      return
+    }
+    // Emitted events since then did not reach this client, and cannot be told any more.
     if (since?.epoch === record.epoch) this.#write(gapEvent({ id: record.id, dropped: 0 }))
     this.#write(firstEvent(view, record))
   }

@@ -1,8 +1,15 @@
 /** Server-sent events: the notifications of the wire, with their params as data, around text that is encoded already. */
 import type { Position } from '../../actors/session.ts'
+import type { MissedView } from '../feed/missed-views.ts'
 import type { Notification } from '../feed/subscriber.ts'
 import type { NotificationName } from '../protocol/messages.ts'
-import { gapText, goAwayText, paramsText, sessionUpdatedText } from '../protocol/notification-text.ts'
+import {
+  gapText,
+  goAwayText,
+  paramsText,
+  sessionEmittedText,
+  sessionUpdatedText,
+} from '../protocol/notification-text.ts'
 import { positionText } from './entity-tag.ts'
 
 /** How long a browser waits before it connects again, unless it is told otherwise. */
@@ -26,6 +33,18 @@ export function notificationEvent(notification: Notification): Buffer {
 /** The session as it is when the stream begins. `view`: JSON text. */
 export function firstEvent(view: string, position: Position): string {
   return `retry: ${RETRY_MS}\n${eventText('sessionUpdated', sessionUpdatedText(view, '[]'), position)}`
+}
+
+/** Commits that the client has missed: of each what it emitted, and its view. `missed` has one or more. */
+export function missedEvents(missed: readonly MissedView[]): string {
+  const texts = missed.map(({ news: { record, emitted, events }, view }) => {
+    const { id, epoch } = record
+    const before = emitted.map(({ version, event }) =>
+      eventText('sessionEmitted', sessionEmittedText(id, epoch, version, event), null),
+    )
+    return before.join('') + eventText('sessionUpdated', sessionUpdatedText(view, events), record)
+  })
+  return `retry: ${RETRY_MS}\n${texts.join('')}`
 }
 
 /** What the stream begins with when the client holds the newest view. */

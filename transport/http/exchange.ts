@@ -4,7 +4,7 @@ import type { Caller, Clock, Principal, SessionService } from '../../actors/port
 import type { TroupeError } from '../../actors/errors.ts'
 import type { FanOut } from '../feed/fan-out.ts'
 import type { GatewayLimits } from '../gateway/limits.ts'
-import type { LastingRequests } from './lasting-requests.ts'
+import type { Arrival, LastingRequests } from './lasting-requests.ts'
 
 /** What the routes work with. */
 export interface HttpContext {
@@ -19,7 +19,7 @@ export interface HttpContext {
   readonly describe: (base: string) => string
 }
 
-export interface Exchange {
+export interface Exchange extends Arrival {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   /** What the routes' paths follow, without a slash at its end. */

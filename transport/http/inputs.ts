@@ -79,7 +79,8 @@ export const since: Input = {
   name: 'since',
   param: 'since',
   schema: POSITION,
-  description: 'The position that the client holds, `<epoch>-<version>`: it is not sent again.',
+  description:
+    'The position that the client holds, `<epoch>-<version>`: it is not sent again, but each update since then, with its emitted events, where the history of its definition holds them all; else a `gap` and the newest view.',
   read: (text) => parsePosition(text, 'since'),
 }
 

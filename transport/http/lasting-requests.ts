@@ -1,5 +1,6 @@
 /** Requests that last: event streams and waits. They count as connections, are kept alive, and seen off at the end. */
 import type { Clock } from '../../actors/ports.ts'
+import type { AddressPlaces } from '../gateway/address-places.ts'
 import { planDeparture } from '../gateway/departure.ts'
 import { HttpError } from './problem.ts'
 
@@ -12,10 +13,21 @@ export interface Lasting {
   cut(): void
 }
 
+/** A request, before it is known to last. */
+export interface Arrival {
+  /** Where it comes from. */
+  readonly address: string
+  /** Gives back its place among the requests under way: it is counted as one that lasts. */
+  readonly lasts: () => void
+}
+
 export interface LastingOptions {
   readonly clock: Clock
   readonly heartbeatMs: number
   readonly maxConnections: number
+  readonly maxConnectionsPerAddress: number
+  /** Connections by address. */
+  readonly places: AddressPlaces
   /** Open connections of other kinds, which count towards the same limit. */
   readonly otherConnections: () => number
 }
@@ -39,9 +51,9 @@ export class LastingRequests {
     return this.#requests.size
   }
 
-  /** @returns how to give the place back. @throws HttpError 503 if there are too many */
-  take(request: Lasting): () => void {
-    const { maxConnections, otherConnections } = this.#options
+  /** @returns how to give the place back. @throws HttpError 503 if there are too many, 429 if they are of one address */
+  take(request: Lasting, { address, lasts }: Arrival): () => void {
+    const { maxConnections, maxConnectionsPerAddress, otherConnections, places } = this.#options
     if (this.#requests.size + otherConnections() >= maxConnections) {
       throw new HttpError(
         503,
@@ -49,9 +61,19 @@ export class LastingRequests {
         'This process has as many connections as it takes; try again later.',
       )
     }
+    const release = places.take(address)
+    if (release === null) {
+      throw new HttpError(
+        429,
+        'rate_limited',
+        `There are ${maxConnectionsPerAddress} connections from ${address}, the most allowed; close some.`,
+      )
+    }
+    lasts()
     this.#requests.set(request, this.#taken++ % BEAT_STEPS)
     if (this.#beatTimer === null) this.#beatLater()
     return () => {
+      release()
       this.#requests.delete(request)
       if (this.#requests.size > 0) return
       this.#beatTimer?.cancel()

@@ -2,10 +2,13 @@
 import { TroupeError } from '../../actors/errors.ts'
 import type { SessionRecord } from '../../actors/session.ts'
 import type { Params } from '../protocol/messages.ts'
+import type { FanOut } from '../feed/fan-out.ts'
+import { missedViews } from '../feed/missed-views.ts'
 import { waitFor } from '../feed/wait-for.ts'
 import { Abandoned } from './body.ts'
 import { EventStream } from './event-stream.ts'
 import type { Exchange, HttpContext } from './exchange.ts'
+import type { Lasting } from './lasting-requests.ts'
 
 const STREAM_HEADERS = {
   'Content-Type': 'text/event-stream',
@@ -24,8 +27,9 @@ const MAX_TIMER_MS = 2 ** 31 - 1
 export async function openUpdates(
   { fanOut, service, clock, limits, lasting, blame }: HttpContext,
   { id, since }: Params<'subscribe'>,
-  { response, request, principal, expiresAt, caller }: Exchange,
+  exchange: Exchange,
 ): Promise<void> {
+  const { response, request, principal, expiresAt, caller } = exchange
   const notFound = (): TroupeError => new TroupeError('not_found', `There is no session ${id}.`)
   if (request.method === 'HEAD') {
     if ((await service.get(id, caller)) === null) throw notFound()
@@ -50,10 +54,10 @@ export async function openUpdates(
       fanOut.leave(id, over)
     },
   })
-  release = lasting.take(stream)
+  release = lasting.take(stream, exchange)
   try {
     await new Promise<void>((resolve, reject) => {
-      const begin = (record: SessionRecord | null): void => {
+      const begin: Parameters<FanOut['join']>[2] = (record, history) => {
         if (record === null) {
           reject(notFound())
         } else if (stream.isOver) {
@@ -62,12 +66,14 @@ export async function openUpdates(
         } else {
           // The view first: if that fails the answer is an error.
           const view = service.encodeView(record, principal)
+          const missed =
+            history === null ? null : missedViews(service, history, principal, limits.maxBacklogBytes / 4)
           response.writeHead(200, STREAM_HEADERS)
-          stream.begin(record, view, since)
+          stream.begin(record, view, since, missed)
           resolve()
         }
       }
-      fanOut.join(id, stream, begin, reject)
+      fanOut.join(id, stream, begin, reject, since)
     })
   } catch (error) {
     expiry?.cancel()
@@ -80,8 +86,9 @@ export async function openUpdates(
 export function waitForRecord(
   { fanOut, service, clock, lasting }: HttpContext,
   { id, until, timeoutMs }: Params<'waitFor'>,
-  { response, caller }: Exchange,
+  exchange: Exchange,
 ): Promise<SessionRecord> {
+  const { response, caller } = exchange
   return new Promise((resolve, reject) => {
     const over = (): void => {
       release()
@@ -93,7 +100,7 @@ export function waitForRecord(
       reject(error)
     }
     const abandon = (): void => end(new Abandoned())
-    const release = lasting.take({
+    const waiting: Lasting = {
       beat: () => undefined,
       seeOff: () =>
         end(new TroupeError('draining', 'This process is leaving: send it again, and wait elsewhere.')),
@@ -101,7 +108,8 @@ export function waitForRecord(
         abandon()
         response.destroy()
       },
-    })
+    }
+    const release = lasting.take(waiting, exchange)
     response.on('close', abandon)
     const giveUp = waitFor(
       { fanOut, service, clock, id, caller, until, timeoutMs },

@@ -134,8 +134,11 @@ function failures(route: Route): object {
     add(code === 'version_conflict' ? 412 : errorKinds[code].http, code)
   }
   if (route.method === 'getSession') add(404, 'not_found')
-  if (route.body !== null) add(415, 'invalid_request')
-  if (route.method === 'subscribe' || route.method === 'waitFor') add(503, 'rate_limited')
+  if (route.body !== null) {
+    add(408, 'timeout')
+    add(415, 'invalid_request')
+  }
+  add(503, 'rate_limited')
   return Object.fromEntries(
     [...byStatus].map(([status, codes]) => [
       status,

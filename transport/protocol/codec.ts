@@ -32,12 +32,15 @@ export interface Batch {
 export interface FrameLimits {
   /** Requests in one batch. */
   readonly maxBatchLength: number
+  /** Levels that a frame may nest; default: {@link MAX_DEPTH}. */
+  readonly maxJsonDepth?: number
 }
 
 /** Parses the text of one frame. Never throws. */
 export function parseFrame(text: string, limits: FrameLimits): Request | Refusal | Batch {
-  if (nestsDeeper(text, MAX_DEPTH)) {
-    return refusal('null', 'parse_error', `The frame nests deeper than ${MAX_DEPTH} levels.`)
+  const { maxJsonDepth = MAX_DEPTH } = limits
+  if (nestsDeeper(text, maxJsonDepth)) {
+    return refusal('null', 'parse_error', `The frame nests deeper than ${maxJsonDepth} levels.`)
   }
   let value: unknown
   try {
@@ -66,9 +69,9 @@ export function parseFrame(text: string, limits: FrameLimits): Request | Refusal
  * Parses a body that holds one value, by the rules of frames.
  * @throws TroupeError `parse_error`, `invalid_request`
  */
-export function parseValue(text: string): unknown {
-  if (nestsDeeper(text, MAX_DEPTH))
-    throw new TroupeError('parse_error', `The body nests deeper than ${MAX_DEPTH} levels.`)
+export function parseValue(text: string, maxDepth = MAX_DEPTH): unknown {
+  if (nestsDeeper(text, maxDepth))
+    throw new TroupeError('parse_error', `The body nests deeper than ${maxDepth} levels.`)
   let value: unknown
   try {
     value = JSON.parse(text)

@@ -156,6 +156,53 @@ describe('the stream of updates', () => {
   })
 })
 
+describe('a client that comes back to a session that keeps its last commits', () => {
+  const told = ({ events }: EventClient): unknown[] =>
+    events.map(({ event, id, data }) => [event, id ?? data['version'] ?? data['dropped']])
+
+  beforeEach(async () => {
+    rig.service.keeps = 5
+    for (let n = 0; n < 7; n++) await add()
+  })
+
+  it('FD1 gets each update that it missed, with what was emitted, and goes on', async () => {
+    const client = await open('', { 'last-event-id': '1001-5' })
+    await until(() => client.events.length === 6)
+    await add()
+    await until(() => client.text.includes('id: 1001-9'))
+    expect(told(client)).toEqual(
+      [6, 7, 8, 9].flatMap((version) => [
+        ['sessionEmitted', version],
+        ['sessionUpdated', `1001-${version}`],
+      ]),
+    )
+    expect(client.named('sessionUpdated')[0]).toMatchObject({ events: ['ADD'], version: 6 })
+    for (const { event, data } of client.events)
+      expect(notifications[event as NotificationName].params.safeParse(data).error, event).toBeUndefined()
+    client.close()
+  })
+
+  it('gets a gap and the newest view, and no part, where not all of it is known or it is too much', async () => {
+    const [tooOld, hidden] = [await open('?since=1001-2'), await open('?since=1000-6')]
+    await until(() => told(tooOld).length > 0 && told(hidden).length > 0)
+    expect(told(tooOld)).toEqual([
+      ['gap', 0],
+      ['sessionUpdated', '1001-8'],
+    ])
+    expect(told(hidden)).toEqual([['sessionUpdated', '1001-8']])
+    const text = 'x'.repeat(LIMITS.maxBacklogBytes / 6)
+    for (let n = 0; n < 2; n++)
+      await send(rig.port, 'POST /sessions/a/events', { body: { type: 'ADD', text } })
+    const tooMuch = await open('?since=1001-8')
+    await until(() => told(tooMuch).length === 2)
+    expect(told(tooMuch)).toEqual([
+      ['gap', 0],
+      ['sessionUpdated', '1001-10'],
+    ])
+    for (const each of [tooOld, hidden, tooMuch]) each.close()
+  })
+})
+
 describe('a client that reads slowly', () => {
   const filler = 'x'.repeat(20_000)
   const commit = (version: number): void =>

@@ -4,7 +4,8 @@ import { once } from 'node:events'
 import { WebSocket, type ClientOptions } from 'ws'
 import { FanOut } from '../../../transport/feed/fan-out.ts'
 import { attachGateway, type Gateway, type GatewayOptions } from '../../../transport/gateway/server.ts'
-import type { GatewayLimits } from '../../../transport/gateway/limits.ts'
+import { AddressPlaces } from '../../../transport/gateway/address-places.ts'
+import { defaultLimits, type GatewayLimits } from '../../../transport/gateway/limits.ts'
 import { HttpApi, type HttpApiOptions } from '../../../transport/http/api.ts'
 import { handleHttp } from '../../../transport/http/http.ts'
 import { MemoryService } from './memory-service.ts'
@@ -58,6 +59,8 @@ export async function startRig(
     logger: log,
     limits,
     ...(origins === undefined ? {} : { origins }),
+    proxies,
+    places: new AddressPlaces(limits.maxConnectionsPerAddress ?? defaultLimits.maxConnectionsPerAddress),
   }
   const api = new HttpApi({
     ...parts,
@@ -72,7 +75,6 @@ export async function startRig(
   const gateway: Gateway = attachGateway(server, {
     ...parts,
     gatekeeper,
-    proxies,
     otherConnections: () => api.connections,
   })
   server.listen(0, '127.0.0.1')
