@@ -33,10 +33,17 @@ export type Entry =
 export class Doorway {
   readonly #options: DoorwayOptions
   readonly #perAddress = new Map<string, number>()
+  readonly #addressOf = new WeakMap<Duplex, string>()
+  /** One listener for all sockets, which are many. */
+  readonly #onClose: (this: Duplex) => void
   #guests = 0
 
   constructor(options: DoorwayOptions) {
     this.#options = options
+    const leave = (stream: Duplex): void => this.#leave(stream)
+    this.#onClose = function () {
+      leave(this)
+    }
   }
 
   /** Takes a place for the socket of this request. @returns why it cannot have one; `null`: it has */
@@ -49,12 +56,18 @@ export class Doorway {
       return { status: 429, sentence }
     }
     this.#perAddress.set(address, others + 1)
-    stream.once('close', () => {
-      const left = (this.#perAddress.get(address) ?? 1) - 1
-      if (left > 0) this.#perAddress.set(address, left)
-      else this.#perAddress.delete(address)
-    })
+    this.#addressOf.set(stream, address)
+    stream.on('close', this.#onClose)
     return null
+  }
+
+  #leave(stream: Duplex): void {
+    const address = this.#addressOf.get(stream)
+    if (address === undefined) return
+    this.#addressOf.delete(stream)
+    const left = (this.#perAddress.get(address) ?? 1) - 1
+    if (left > 0) this.#perAddress.set(address, left)
+    else this.#perAddress.delete(address)
   }
 
   /** Finds out who it is. `entered` is called at once where nobody is asked, and never if the client has gone. */
