@@ -13,6 +13,8 @@ interface Wanted {
   readonly databaseUrl: string | undefined | null
 }
 
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const
+
 /** What the bench starts keeps its data under `.troupe/bench`, durable as in a plain start. */
 export async function withServers(wanted: Wanted, use: (servers: Servers) => Promise<void>): Promise<void> {
   const { redisUrl, databaseUrl } = wanted
@@ -25,6 +27,12 @@ export async function withServers(wanted: Wanted, use: (servers: Servers) => Pro
     postgres: databaseUrl === undefined,
     log: (line) => console.log(line),
   })
+  const stopAtOnce = (signal: NodeJS.Signals): void => {
+    console.log(`${signal}: the servers are stopped`)
+    // What was started beside them ends with this process.
+    void embedded.stop().finally(() => process.exit(1))
+  }
+  for (const signal of SIGNALS) process.once(signal, stopAtOnce)
   try {
     const redis = redisUrl ?? embedded.redisUrl
     const database = databaseUrl === undefined ? embedded.databaseUrl : databaseUrl
@@ -32,6 +40,7 @@ export async function withServers(wanted: Wanted, use: (servers: Servers) => Pro
       throw new Error('no Redis or no PostgreSQL was started')
     await use({ redisUrl: redis, databaseUrl: database })
   } finally {
+    for (const signal of SIGNALS) process.off(signal, stopAtOnce)
     await embedded.stop()
   }
 }
