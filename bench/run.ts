@@ -8,6 +8,8 @@ const benches = [
   'cost-of-encoding.ts',
   'cost-of-a-commit.ts',
   'end-to-end.ts',
+  'fan-out.ts',
+  'idle-connections.ts',
 ]
 
 for (const bench of benches) {

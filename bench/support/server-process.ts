@@ -19,10 +19,15 @@ export interface ServerProcess {
 
 /**
  * @param args of node: a script of the project and its flags
+ * @param env beside that of this process
  * @throws Error with the last lines of output if it does not print a `ws://…` address and answer /healthz in a minute
  */
-export async function startServer(args: readonly string[]): Promise<ServerProcess> {
+export async function startServer(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<ServerProcess> {
   const child = spawn(process.execPath, args, {
+    env: { ...process.env, ...env },
     cwd: fileURLToPath(new URL('../../', import.meta.url)),
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -1,6 +1,6 @@
 /** One client: frames in, requests started in their order, replies and notifications out. */
 import type { Duplex } from 'node:stream'
-import type { RawData, WebSocket } from 'ws'
+import type { RawData } from 'ws'
 import { TroupeError, errorKinds } from '../../actors/errors.ts'
 import type { Caller, Logger, Principal } from '../../actors/ports.ts'
 import { comparePositions } from '../../actors/session.ts'
@@ -15,22 +15,20 @@ import type { Identity } from '../auth/authenticator.ts'
 import type { Login } from '../auth/login.ts'
 import { BatchReply, Call } from './call.ts'
 import type { Client } from './client.ts'
+import { serveSocket, type ClientSocket, type SocketOwner } from './client-socket.ts'
 import { Creations } from './creations.ts'
 import type { Flusher } from './flusher.ts'
 import { IdleWatch } from './idle-watch.ts'
 import type { GatewayLimits } from './limits.ts'
 import { prepare, type MethodContext, type Prepared } from './methods.ts'
-import { Outlet } from './outlet.ts'
+import { Outlet, type OutletOwner } from './outlet.ts'
 import { RequestOrder } from './request-order.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { TokenBucket } from './token-bucket.ts'
 
+/** The same for all connections of a gateway. */
 export interface ConnectionOptions {
-  readonly socket: WebSocket
-  readonly stream: Duplex
   readonly flusher: Flusher
-  /** Who it is; `null`: nobody is asked. */
-  readonly login: Login | null
   readonly limits: GatewayLimits
   readonly context: MethodContext
   readonly logger: Logger
@@ -41,27 +39,26 @@ export interface ConnectionOptions {
 
 /** Pings without an answer, after which the client counts as gone. */
 const MISSED_BEATS = 2
-const NOBODY: Caller = { principal: null, origin: null }
 /** What may be asked before it is known who asks. */
 const OPEN_METHODS: readonly string[] = ['authenticate', 'rpc.discover'] satisfies MethodName[]
 
-export class Connection implements Client {
-  readonly watches = 'subscribe'
+/** What an idle connection does not need is not there: maps and sets exist while something is in them. */
+export class Connection implements Client, SocketOwner, OutletOwner {
   #principal: Principal | null = null
-  #caller: Caller = NOBODY
-  #silentCaller: Caller = NOBODY
   readonly #options: ConnectionOptions
-  readonly #socket: WebSocket
+  /** Who it is; `null`: nobody is asked. */
+  readonly #login: Login | null
+  readonly #socket: ClientSocket
   readonly #outlet: Outlet
   readonly #order = new RequestOrder()
   readonly #subscriptions: Subscriptions
   readonly #creations: Creations
   /** How to give up what waits for something that may never come. */
-  readonly #held = new Set<() => void>()
+  #held: Set<() => void> | null = null
   /** Sessions with replies under way, and how many: a reply may tell of a time before the end. */
-  readonly #replying = new Map<string, number>()
+  #replying: Map<string, number> | null = null
   /** Ends that are told behind those replies. */
-  readonly #ends = new Map<string, EndedNotification>()
+  #ends: Map<string, EndedNotification> | null = null
   #inFlight = 0
   #crowded = false
   #retiring = false
@@ -74,10 +71,12 @@ export class Connection implements Client {
   readonly #bucket: TokenBucket | null
   readonly #idleWatch: IdleWatch | null
 
-  constructor(options: ConnectionOptions) {
-    const { socket, stream, flusher, limits, login } = options
+  /** @param login `null`: nobody is asked who they are */
+  constructor(socket: ClientSocket, stream: Duplex, login: Login | null, options: ConnectionOptions) {
+    const { limits } = options
     const { clock } = options.context
     this.#options = options
+    this.#login = login
     this.#socket = socket
     this.#subscriptions = new Subscriptions(limits.maxSubscriptions)
     this.#creations = new Creations(limits.maxSessionsPerConnection)
@@ -95,21 +94,8 @@ export class Connection implements Client {
             isBusy: () => this.#inFlight > 0 || this.#subscriptions.size > 0,
             onIdle: () => this.close('idle'),
           })
-    this.#outlet = new Outlet({
-      socket,
-      stream,
-      flusher,
-      maxBufferedBytes: limits.maxBufferedBytes,
-      maxBacklogBytes: limits.maxBacklogBytes,
-      onCongested: () => socket.pause(),
-      onRelieved: () => this.#relieved(),
-      onOverflow: () => this.close('slow_consumer'),
-    })
-    socket.on('message', (data, isBinary) => this.#received(data, isBinary))
-    socket.on('pong', () => (this.#missedBeats = 0))
-    // The socket closes by itself after an error (1002, 1007, 1009); nobody else needs to know.
-    socket.on('error', (error) => options.logger.debug({ reason: error.message }, 'client socket'))
-    socket.on('close', () => this.#ended())
+    this.#outlet = new Outlet(socket, stream, options, this)
+    serveSocket(socket, this)
     login?.start({
       onPrincipal: (principal) => {
         this.#isGuest = false
@@ -122,8 +108,10 @@ export class Connection implements Client {
   #belongsTo(principal: Principal | null): void {
     this.#principal = principal
     this.#subscriptions.forgetViews()
-    this.#caller = { principal, origin: this }
-    this.#silentCaller = { principal, origin: null }
+  }
+
+  get watches(): 'subscribe' {
+    return 'subscribe'
   }
 
   get principal(): Principal | null {
@@ -131,11 +119,11 @@ export class Connection implements Client {
   }
 
   get caller(): Caller {
-    return this.#caller
+    return { principal: this.#principal, origin: this }
   }
 
   get silentCaller(): Caller {
-    return this.#silentCaller
+    return { principal: this.#principal, origin: null }
   }
 
   get closed(): boolean {
@@ -185,9 +173,18 @@ export class Connection implements Client {
     this.#socket.resume()
   }
 
-  #ended(): void {
+  ponged(): void {
+    this.#missedBeats = 0
+  }
+
+  /** The socket closes by itself (1002, 1007, 1009); nobody else needs to know. */
+  broke(error: Error): void {
+    this.#options.logger.debug({ reason: error.message }, 'client socket')
+  }
+
+  ended(): void {
     this.#closed = true
-    this.#options.login?.end()
+    this.#login?.end()
     this.#idleWatch?.stop()
     this.#giveUp()
     for (const id of this.#subscriptions.ids()) this.#options.context.fanOut.leave(id, this)
@@ -196,7 +193,7 @@ export class Connection implements Client {
     this.#options.onClosed(this)
   }
 
-  #received(data: RawData, isBinary: boolean): void {
+  received(data: RawData, isBinary: boolean): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return
     if (isBinary) {
       this.close('binary_frame')
@@ -265,8 +262,10 @@ export class Connection implements Client {
       prepared.start()
     } else {
       call.lane = prepared.lane
-      if (call.idText !== null)
+      if (call.idText !== null) {
+        this.#replying ??= new Map()
         this.#replying.set(prepared.lane, (this.#replying.get(prepared.lane) ?? 0) + 1)
+      }
       this.#order.enter(prepared.lane, prepared.order, prepared.start)
     }
   }
@@ -286,21 +285,24 @@ export class Connection implements Client {
   }
 
   holds(giveUp: () => void): () => void {
+    this.#held ??= new Set()
     this.#held.add(giveUp)
-    return () => void this.#held.delete(giveUp)
+    return () => {
+      if (this.#held?.delete(giveUp) === true && this.#held.size === 0) this.#held = null
+    }
   }
 
   #giveUp(): void {
-    const held = [...this.#held]
-    this.#held.clear()
-    for (const giveUp of held) giveUp()
+    const held = this.#held
+    this.#held = null
+    for (const giveUp of held ?? []) giveUp()
   }
 
   replied(lane: string): void {
-    const others = (this.#replying.get(lane) ?? 1) - 1
-    if (others > 0) this.#replying.set(lane, others)
+    const others = (this.#replying?.get(lane) ?? 1) - 1
+    if (others > 0) this.#replying?.set(lane, others)
     else {
-      this.#replying.delete(lane)
+      if (this.#replying?.delete(lane) === true && this.#replying.size === 0) this.#replying = null
       this.#tellEnd(lane)
     }
   }
@@ -320,7 +322,8 @@ export class Connection implements Client {
     if (notification.kind === 'ended') {
       this.#subscriptions.delete(id)
       this.#idleWatch?.touch()
-      if (this.#replying.has(id)) {
+      if (this.#replying?.has(id) === true) {
+        this.#ends ??= new Map()
         this.#ends.set(id, notification)
         return
       }
@@ -338,10 +341,10 @@ export class Connection implements Client {
   }
 
   /** @param before tell it only if it was before this, which comes next */
-  #tellEnd(id: string, before?: Position): void {
-    const ended = this.#ends.get(id)
+  #tellEnd(lane: string, before?: Position): void {
+    const ended = this.#ends?.get(lane)
     if (ended === undefined || (before !== undefined && comparePositions(ended.position, before) > 0)) return
-    this.#ends.delete(id)
+    this.endTold(ended.id)
     this.#outlet.notify(ended)
   }
 
@@ -360,14 +363,21 @@ export class Connection implements Client {
     return error
   }
 
-  #relieved(): void {
+  congested(): void {
+    this.#socket.pause()
+  }
+
+  overflowed(): void {
+    this.close('slow_consumer')
+  }
+
+  relieved(): void {
     this.#missedBeats = 0
     if (!this.#crowded) this.#socket.resume()
   }
 
   async authenticate(token: string): Promise<Identity> {
-    const { login } = this.#options
-    if (login !== null) return login.authenticate(token)
+    if (this.#login !== null) return this.#login.authenticate(token)
     throw new TroupeError('invalid_request', 'No authentication is configured here: nobody is asked.')
   }
 
@@ -385,7 +395,7 @@ export class Connection implements Client {
   }
 
   endTold(id: SessionId): void {
-    this.#ends.delete(id)
+    if (this.#ends?.delete(id) === true && this.#ends.size === 0) this.#ends = null
   }
 }
 

@@ -52,7 +52,7 @@ export class Doorway {
       const sentence = `There are ${limits.maxConnectionsPerAddress} connections from ${address}, the most allowed; close some.`
       return { status: 429, sentence }
     }
-    stream.once('close', release)
+    stream.on('close', release)
     return null
   }
 

@@ -13,6 +13,7 @@ import type { EndedNotification, Notification, UpdatedNotification } from '../fe
 import { gapText } from '../protocol/notification-text.ts'
 import { textFrame } from '../protocol/text-frame.ts'
 import type { Flusher } from './flusher.ts'
+import type { GatewayLimits } from './limits.ts'
 
 interface Pending {
   updated: UpdatedNotification | null
@@ -20,32 +21,36 @@ interface Pending {
   dropped: number
 }
 
-export interface OutletOptions {
-  readonly socket: WebSocket
-  /** The connection under the WebSocket: it knows when everything was written. */
-  readonly stream: Duplex
-  readonly flusher: Flusher
-  readonly maxBufferedBytes: number
-  readonly maxBacklogBytes: number
+export interface OutletOwner {
   /** The client does not keep up: stop reading from it. */
-  readonly onCongested: () => void
-  readonly onRelieved: () => void
+  congested(): void
+  relieved(): void
   /** More waits than it may: close. */
-  readonly onOverflow: () => void
+  overflowed(): void
+}
+
+/** The same for all outlets. */
+export interface OutletOptions {
+  readonly flusher: Flusher
+  readonly limits: Pick<GatewayLimits, 'maxBufferedBytes' | 'maxBacklogBytes'>
 }
 
 export class Outlet {
+  readonly #socket: WebSocket
+  /** The connection under the WebSocket: it knows when everything was written. */
+  readonly #stream: Duplex
   readonly #options: OutletOptions
-  readonly #pending = new Map<SessionId, Pending>()
-  readonly #maxBufferedBytes: number
+  readonly #owner: OutletOwner
+  /** `null`: nothing is kept back. */
+  #pending: Map<SessionId, Pending> | null = null
   #congested = false
   #overflown = false
 
-  constructor(options: OutletOptions) {
+  constructor(socket: WebSocket, stream: Duplex, options: OutletOptions, owner: OutletOwner) {
+    this.#socket = socket
+    this.#stream = stream
     this.#options = options
-    // Below its high-water mark a stream never tells that it has drained.
-    this.#maxBufferedBytes = Math.max(options.maxBufferedBytes, options.stream.writableHighWaterMark)
-    options.stream.on('drain', () => this.#relieve())
+    this.#owner = owner
   }
 
   /** Whether the client does not keep up at the moment. */
@@ -66,13 +71,13 @@ export class Outlet {
 
   /** A reply carries this position of a session: an older view that is kept back must not follow it. */
   settled(id: SessionId, position: Position): void {
-    const pending = this.#pending.get(id)
+    const pending = this.#pending?.get(id)
     if (pending?.updated && comparePositions(pending.updated.record, position) <= 0) pending.updated = null
   }
 
   /** The subscription is over: what is kept back is not wanted any more. */
   forget(id: SessionId): void {
-    this.#pending.delete(id)
+    this.#pending?.delete(id)
   }
 
   /**
@@ -80,30 +85,32 @@ export class Outlet {
    * none comes into another. After the close nothing may follow.
    */
   #write(frame: Buffer): void {
-    const { socket, stream, flusher } = this.#options
-    if (socket.readyState !== socket.OPEN) return
-    flusher.cork(stream)
-    stream.write(frame)
-    if (stream.writableLength > this.#maxBufferedBytes) this.#crowded()
+    if (this.#socket.readyState !== this.#socket.OPEN) return
+    this.#options.flusher.cork(this.#stream)
+    this.#stream.write(frame)
+    if (this.#stream.writableLength > this.#options.limits.maxBufferedBytes) this.#crowded()
   }
 
   #crowded(): void {
-    const { stream } = this.#options
+    const { maxBufferedBytes, maxBacklogBytes } = this.#options.limits
     // Part of it only waits for the end of the turn: what does the network take now?
-    stream.uncork()
-    const waiting = stream.writableLength
-    if (waiting <= this.#maxBufferedBytes) return
-    if (waiting > this.#options.maxBacklogBytes) {
+    this.#stream.uncork()
+    const waiting = this.#stream.writableLength
+    // Below its high-water mark a stream never tells that it has drained.
+    if (waiting <= Math.max(maxBufferedBytes, this.#stream.writableHighWaterMark)) return
+    if (waiting > maxBacklogBytes) {
       if (this.#overflown) return
       this.#overflown = true
-      this.#options.onOverflow()
+      this.#owner.overflowed()
     } else if (!this.#congested) {
       this.#congested = true
-      this.#options.onCongested()
+      this.#stream.once('drain', () => this.#relieve())
+      this.#owner.congested()
     }
   }
 
   #keep(notification: Notification): void {
+    this.#pending ??= new Map()
     let pending = this.#pending.get(notification.id)
     if (pending === undefined) {
       pending = { updated: null, ended: null, dropped: 0 }
@@ -127,17 +134,18 @@ export class Outlet {
   }
 
   #relieve(): void {
-    if (!this.#congested) return
     this.#congested = false
-    for (const [id, pending] of this.#pending) {
-      this.#pending.delete(id)
+    const all = this.#pending ?? new Map<SessionId, Pending>()
+    for (const [id, pending] of all) {
+      all.delete(id)
       if (pending.dropped > 0) this.#write(textFrame(gapText(id, pending.dropped)))
       if (pending.updated !== null) this.#write(pending.updated.frame.bytes())
       if (pending.ended !== null) this.#write(pending.ended.frame.bytes())
       // Set again by #write: the rest waits for the next time, and gathers what comes until then.
       if (this.#isCongested()) return
     }
-    this.#options.onRelieved()
+    this.#pending = null
+    this.#owner.relieved()
   }
 
   /** Read by a call, since the compiler believes a field to be as it was last set here. */

@@ -3,7 +3,7 @@ import type { IncomingMessage, Server } from 'node:http'
 import type { Server as TlsServer } from 'node:https'
 import type { BlockList } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { WebSocketServer, type WebSocket } from 'ws'
+import { WebSocketServer, type Server as SocketServer } from 'ws'
 import type { Clock, Logger, SessionService } from '../../actors/ports.ts'
 import type { FanOut } from '../feed/fan-out.ts'
 import type { Gatekeeper } from '../auth/gatekeeper.ts'
@@ -11,7 +11,8 @@ import type { Login } from '../auth/login.ts'
 import { SUBPROTOCOL } from '../protocol/messages.ts'
 import { openRpcText } from '../protocol/openrpc.ts'
 import type { AddressPlaces } from './address-places.ts'
-import { Connection } from './connection.ts'
+import { ClientSocket } from './client-socket.ts'
+import { Connection, type ConnectionOptions } from './connection.ts'
 import { planDeparture, type Departure } from './departure.ts'
 import { Doorway } from './doorway.ts'
 import { Flusher } from './flusher.ts'
@@ -73,12 +74,11 @@ class AttachedGateway implements Gateway {
   readonly #options: GatewayOptions
   readonly #limits: GatewayLimits
   readonly #path: string
-  readonly #webSockets: WebSocketServer
+  readonly #webSockets: SocketServer<typeof ClientSocket>
   readonly #doorway: Doorway
   /** With the step of the heartbeat that is theirs. */
   readonly #connections = new Map<Connection, number>()
-  readonly #flusher = new Flusher()
-  readonly #context: MethodContext
+  readonly #connectionOptions: ConnectionOptions
   readonly #onUpgrade: (request: IncomingMessage, stream: Duplex, head: Buffer) => void
   #beatTimer: { cancel(): void } | null = null
   #beatStep = 0
@@ -99,14 +99,26 @@ class AttachedGateway implements Gateway {
       clock: options.clock,
     })
     let discovery: string | null = null
-    this.#context = {
+    const context: MethodContext = {
       service: options.service,
       fanOut: options.fanOut,
       clock: options.clock,
       discover: () => (discovery ??= openRpcText()),
     }
+    this.#connectionOptions = {
+      flusher: new Flusher(),
+      limits: this.#limits,
+      context,
+      logger: options.logger,
+      onMisplaced: (connection) => this.#seeOff([connection], MISPLACED),
+      onClosed: (connection) => {
+        this.#connections.delete(connection)
+        if (this.#connections.size === 0) this.#empty?.()
+      },
+    }
     this.#webSockets = new WebSocketServer({
       noServer: true,
+      WebSocket: ClientSocket,
       clientTracking: false,
       maxPayload: this.#limits.maxFrameBytes,
       perMessageDeflate: false,
@@ -214,21 +226,8 @@ class AttachedGateway implements Gateway {
     return null
   }
 
-  #accept(socket: WebSocket, stream: Duplex, login: Login | null): void {
-    const connection = new Connection({
-      socket,
-      stream,
-      flusher: this.#flusher,
-      login,
-      limits: this.#limits,
-      context: this.#context,
-      logger: this.#options.logger,
-      onMisplaced: () => this.#seeOff([connection], MISPLACED),
-      onClosed: () => {
-        this.#connections.delete(connection)
-        if (this.#connections.size === 0) this.#empty?.()
-      },
-    })
+  #accept(socket: ClientSocket, stream: Duplex, login: Login | null): void {
+    const connection = new Connection(socket, stream, login, this.#connectionOptions)
     this.#connections.set(connection, this.#accepted++ % BEAT_STEPS)
   }
 
