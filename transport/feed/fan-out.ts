@@ -209,7 +209,7 @@ export class FanOut implements UpdateSink {
       if (message.kind === 'updated' && message.node === this.#options.node) this.#heardOwn(subject, message)
       else this.#tell(subject, message, null)
     }
-    if (message.kind === 'message' || this.#anyListeners.size === 0) return
+    if (message.kind === 'message' || message.kind === 'presence' || this.#anyListeners.size === 0) return
     for (const listener of this.#anyListeners) {
       try {
         listener(message)
@@ -247,6 +247,9 @@ export class FanOut implements UpdateSink {
         return
       case 'ended':
         subject.end(message, origins)
+        return
+      case 'presence':
+        return
     }
   }
 
