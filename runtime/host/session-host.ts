@@ -35,6 +35,7 @@ import type { MailOrder, MailOutcome } from './mail-turn.ts'
 import { Permissions } from './permissions.ts'
 import type { Screen } from './permissions.ts'
 import { Postman } from './postman.ts'
+import { presenceOf } from './presence-of.ts'
 import { PromiseActors } from './promise-actors.ts'
 import { timerStep } from './timer-turn.ts'
 import { takeUpdateTurn } from './update-turn.ts'
@@ -216,6 +217,11 @@ export class SessionHost implements SessionService {
   /** Principals of the same group see a record alike. @throws TroupeError as `encodeView` */
   viewGroup(record: SessionRecord, principal: Principal | null): string {
     return this.#parts.versions.shown(record).kernel.hasView ? JSON.stringify(principal) : ''
+  }
+
+  /** How subscribers of this session are shown to each other; `null`: not at all. */
+  memberOf(record: SessionRecord): ((client: string, principal: Principal | null) => string) | null {
+    return this.#registry.hasPresence ? presenceOf(this.#parts, record) : null
   }
 
   /** See {@link Permissions.screen}. */

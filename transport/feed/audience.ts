@@ -23,14 +23,22 @@ export class Audience {
   readonly #id: SessionId
   readonly #notifier: Notifier
   readonly #logger: Logger
+  readonly #onLeft: (subscriber: Subscriber) => void
   readonly #members = new Map<Subscriber, Member>()
   /** What was told last, or is in the reply of who came last: patches begin there. */
   #told: UpdatedViews | null = null
 
-  constructor(id: SessionId, notifier: Notifier, logger: Logger) {
+  /** @param onLeft called for each whose subscription is over, for whatever reason */
+  constructor(
+    id: SessionId,
+    notifier: Notifier,
+    logger: Logger,
+    onLeft: (subscriber: Subscriber) => void = () => undefined,
+  ) {
     this.#id = id
     this.#notifier = notifier
     this.#logger = logger
+    this.#onLeft = onLeft
   }
 
   get size(): number {
@@ -67,11 +75,12 @@ export class Audience {
       const { epoch, version } = record
       ended ??= this.#notifier.ended(this.#id, { epoch, version }, 'forbidden')
       this.#tell(subscriber, ended)
+      this.#onLeft(subscriber)
     }
   }
 
   leave(subscriber: Subscriber): void {
-    this.#members.delete(subscriber)
+    if (this.#members.delete(subscriber)) this.#onLeft(subscriber)
   }
 
   clear(): void {
@@ -146,7 +155,10 @@ export class Audience {
   dismiss(ended: EndedNotification, origins: ReadonlySet<object> | null): void {
     const members = [...this.#members.keys()]
     this.#members.clear()
-    for (const subscriber of members) if (origins?.has(subscriber) !== true) this.#tell(subscriber, ended)
+    for (const subscriber of members) {
+      if (origins?.has(subscriber) !== true) this.#tell(subscriber, ended)
+      this.#onLeft(subscriber)
+    }
   }
 
   #tellAll(notification: Notification): void {

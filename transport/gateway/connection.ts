@@ -5,6 +5,7 @@ import { TroupeError, errorKinds } from '../../actors/errors.ts'
 import type { Caller, Logger, Principal } from '../../actors/ports.ts'
 import { comparePositions } from '../../actors/session.ts'
 import type { Position, SessionId, SessionRecord } from '../../actors/session.ts'
+import { newClientId } from '../feed/subscriber.ts'
 import type { EndedNotification, Notification } from '../feed/subscriber.ts'
 import { closeKinds, type CloseKindName } from '../protocol/close-codes.ts'
 import { errorReplyText, parseFrame, type Refusal, type Request } from '../protocol/codec.ts'
@@ -47,6 +48,7 @@ const OPEN_METHODS: readonly string[] = ['authenticate', 'rpc.discover'] satisfi
 export class Connection implements Client {
   readonly watches = 'subscribe'
   #principal: Principal | null = null
+  #clientId: string | null = null
   #caller: Caller = NOBODY
   #silentCaller: Caller = NOBODY
   readonly #options: ConnectionOptions
@@ -125,6 +127,10 @@ export class Connection implements Client {
 
   get principal(): Principal | null {
     return this.#principal
+  }
+
+  get clientId(): string {
+    return (this.#clientId ??= newClientId())
   }
 
   get caller(): Caller {
@@ -375,6 +381,10 @@ export class Connection implements Client {
   releaseSubscription(id: SessionId): void {
     this.#subscriptions.delete(id)
     this.#outlet.forget(id)
+  }
+
+  rosterTold(id: SessionId): void {
+    this.#outlet.rosterTold(id)
   }
 
   endTold(id: SessionId): void {

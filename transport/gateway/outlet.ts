@@ -2,8 +2,8 @@
  * All writing to one client.
  *
  * A client that reads slowly must cost bounded memory and delay nobody: while more than `maxBufferedBytes` wait for
- * it, notifications are not written but kept, one per session: the newest view, the end, and how many messages were
- * dropped. Replies are always written (the connection stops reading requests meanwhile); beyond `maxBacklogBytes` the
+ * it, notifications are not written but kept, one per session: the newest view, the end, how many messages were
+ * dropped, and whether changes of the members were. Replies are always written (the connection stops reading requests meanwhile); beyond `maxBacklogBytes` the
  * client is beyond help.
  */
 import type { Duplex } from 'node:stream'
@@ -18,6 +18,8 @@ interface Pending {
   updated: UpdatedNotification | null
   ended: EndedNotification | null
   dropped: number
+  /** Changes of the members were dropped. */
+  isPresenceStale: boolean
 }
 
 export interface OutletOptions {
@@ -70,6 +72,12 @@ export class Outlet {
     if (pending?.updated && comparePositions(pending.updated.record, position) <= 0) pending.updated = null
   }
 
+  /** A reply carries the members of a session. */
+  rosterTold(id: SessionId): void {
+    const pending = this.#pending.get(id)
+    if (pending !== undefined) pending.isPresenceStale = false
+  }
+
   /** The subscription is over: what is kept back is not wanted any more. */
   forget(id: SessionId): void {
     this.#pending.delete(id)
@@ -106,7 +114,7 @@ export class Outlet {
   #keep(notification: Notification): void {
     let pending = this.#pending.get(notification.id)
     if (pending === undefined) {
-      pending = { updated: null, ended: null, dropped: 0 }
+      pending = { updated: null, ended: null, dropped: 0, isPresenceStale: false }
       this.#pending.set(notification.id, pending)
     }
     switch (notification.kind) {
@@ -120,6 +128,9 @@ export class Outlet {
       case 'message':
         pending.dropped++
         return
+      case 'presence':
+        pending.isPresenceStale = true
+        return
       case 'gap':
         // Its number is not known; the one told later is at least that it happened.
         pending.dropped += Math.max(1, notification.dropped)
@@ -131,7 +142,8 @@ export class Outlet {
     this.#congested = false
     for (const [id, pending] of this.#pending) {
       this.#pending.delete(id)
-      if (pending.dropped > 0) this.#write(textFrame(gapText(id, pending.dropped)))
+      if (pending.dropped > 0 || pending.isPresenceStale)
+        this.#write(textFrame(gapText(id, pending.dropped, pending.isPresenceStale)))
       if (pending.updated !== null) this.#write(pending.updated.frame.bytes())
       if (pending.ended !== null) this.#write(pending.ended.frame.bytes())
       // Set again by #write: the rest waits for the next time, and gathers what comes until then.
