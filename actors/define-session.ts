@@ -56,6 +56,11 @@ export interface SessionConfig<M extends AnyStateMachine> {
    * and not only the newest view; each takes as much memory in Redis as the session itself. Default 0; at most 1000.
    */
   readonly history?: number
+  /**
+   * Whether clients may ask who is subscribed (docs/guide/defining-sessions.md). A function tells what others see of a member beside its
+   * principal's id: JSON, at most 1 KiB; it is asked once for each subscription. Default false, which costs nothing.
+   */
+  readonly presence?: boolean | ((principal: Principal | null) => unknown)
   /** What a principal gets to see instead of the context; must be pure. Default: the context. */
   readonly view?: (snapshot: SnapshotFrom<M>, principal: Principal | null) => unknown
   /**

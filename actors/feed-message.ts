@@ -1,5 +1,5 @@
 /**
- * What one process tells the others about a session, and what a process tells its own subscribers: the same three
+ * What one process tells the others about a session, and what a process tells its own subscribers: the same
  * messages. How they are written into a channel is known to `persistence/` (who publishes) and `transport/feed`
  * (who listens) through {@link parseFeedMessage}.
  */
@@ -42,17 +42,31 @@ interface SessionMessage {
   readonly message: string
 }
 
-export type FeedMessage = SessionUpdated | SessionEnded | SessionMessage
+/** Members have joined or left: change `number` of the session's list. Each is told once, with those before it or after. */
+export interface PresenceChange {
+  readonly kind: 'presence'
+  readonly id: SessionId
+  readonly number: number
+  /** JSON text of an array of members. */
+  readonly joined: string
+  /** JSON text of an array: clients of members. */
+  readonly left: string
+}
+
+export type FeedMessage = SessionUpdated | SessionEnded | SessionMessage | PresenceChange
+
+/** How many lines a message has, by its first character. */
+const LINES: Readonly<Record<string, number>> = { u: 6, e: 4, p: 4 }
 
 /**
  * Feed messages as text, first character tells the kind:
  * `u<id>\n<node>\n<baseVersion>\n<events>\n<emitted>\n<record>` with `emitted` as `[[version, event], …]`,
- * `e<id>\n<epoch>\n<version>\n<reason>`, `m<id>\n<message>`. JSON text holds no line feed.
+ * `e<id>\n<epoch>\n<version>\n<reason>`, `m<id>\n<message>`, `p<id>\n<number>\n<joined>\n<left>`. JSON text holds no line feed.
  *
  * @returns `null` for what is none of these (another version's message): skip it.
  */
 export function parseFeedMessage(text: string): FeedMessage | null {
-  const parts = cut(text.slice(1), text[0] === 'u' ? 6 : text[0] === 'e' ? 4 : 2)
+  const parts = cut(text.slice(1), LINES[text[0] ?? ''] ?? 2)
   if (parts === null) return null
   const id = parts[0] as SessionId
   switch (text[0]) {
@@ -86,6 +100,14 @@ export function parseFeedMessage(text: string): FeedMessage | null {
       }
     case 'm':
       return { kind: 'message', id, message: parts[1] ?? 'null' }
+    case 'p':
+      return {
+        kind: 'presence',
+        id,
+        number: Number(parts[1]),
+        joined: parts[2] ?? '[]',
+        left: parts[3] ?? '[]',
+      }
     default:
       return null
   }

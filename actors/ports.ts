@@ -5,6 +5,7 @@
 import type { Access } from './access.ts'
 import type { FeedMessage, SessionUpdated } from './feed-message.ts'
 import type { MailEntry, OutgoingMail } from './mail.ts'
+import type { PresenceStore } from './presence.ts'
 import type { Until } from './until.ts'
 import type { Epoch, EndReason, Position, PublicState, SessionId, SessionRecord } from './session.ts'
 
@@ -189,7 +190,7 @@ export interface Look {
 /** Versions of the definitions that a process serves, by their names. */
 export type ServedVersions = Readonly<Record<string, readonly number[]>>
 
-export interface SessionStore {
+export interface SessionStore extends PresenceStore {
   /** Id of this process among the writers. */
   readonly node: string
   /**

@@ -5,6 +5,7 @@ import { isLifetime, isSessionDefinition } from './define-session.ts'
 import type { ActorPolicy, SessionDefinition } from './define-session.ts'
 import { TroupeError } from './errors.ts'
 import { Kernel } from './kernel.ts'
+import { hasPresence } from './presence-member.ts'
 import { findUnstorable } from './storable.ts'
 
 const MEMBERS = new Set([
@@ -25,6 +26,7 @@ const MEMBERS = new Set([
   'actors',
   'overdueTimers',
   'history',
+  'presence',
   'kind',
 ] satisfies (keyof SessionDefinition)[] as string[])
 const MAX_HISTORY = 1000
@@ -42,6 +44,7 @@ export class Registry {
   /** The newest that can migrate. */
   readonly #migrating = new Map<string, Kernel>()
   #hasRules = false
+  #hasPresence = false
   readonly #log: (details: object, message: string) => void
 
   /** @param log receives what machines say with XState's `log` action */
@@ -66,6 +69,7 @@ export class Registry {
     )
     versions.set(version, kernel)
     if (definition.authorize !== undefined) this.#hasRules = true
+    if (hasPresence(definition)) this.#hasPresence = true
     this.#versions.set(name, versions)
     const isNewest = (kernels: Map<string, Kernel>): boolean =>
       version >= (kernels.get(name)?.definition.version ?? 0)
@@ -76,6 +80,11 @@ export class Registry {
   /** Whether any definition has a rule: without one, nothing need be read to ask it. */
   get hasRules(): boolean {
     return this.#hasRules
+  }
+
+  /** Whether any definition has presence: without one, nobody asks which. */
+  get hasPresence(): boolean {
+    return this.#hasPresence
   }
 
   names(): string[] {
@@ -146,6 +155,9 @@ function checkDefinition(candidate: unknown): SessionDefinition {
     if (given !== undefined && typeof given !== 'function') refuse(`${option} must be a function`)
   }
   const { overdueTimers = 'deadline', history = 0 } = candidate
+  const presence: unknown = candidate.presence ?? false
+  if (typeof presence !== 'boolean' && typeof presence !== 'function')
+    refuse('presence must be true, false or a function of the principal')
   if (!Number.isSafeInteger(history) || history < 0 || history > MAX_HISTORY)
     refuse(`history must be a whole number from 0 to ${MAX_HISTORY}`)
   if (!['deadline', 'remaining', 'restart'].includes(overdueTimers))

@@ -37,6 +37,11 @@ export class Keys {
     return `${this.base(partitionOf(id))}history:${id}`
   }
 
+  /** Hash: who is subscribed to the session, see `tell-presence.lua`. */
+  presence(id: SessionId): string {
+    return `${this.base(partitionOf(id))}presence:${id}`
+  }
+
   /** Sorted set: `x:<id>` by the time when the session may have expired. */
   timers(partition: number): string {
     return `${this.base(partition)}timers`

@@ -13,7 +13,9 @@ export class MemoryFeed implements Feed {
 
   constructor(server: MemoryServer) {
     this.#leave = server.listen((message) => {
-      const isWanted = this.#subscribed.has(message.id) || (this.#all && message.kind !== 'message')
+      const isWanted =
+        this.#subscribed.has(message.id) ||
+        (this.#all && message.kind !== 'message' && message.kind !== 'presence')
       if (isWanted) this.onMessage(message)
     })
   }

@@ -7,6 +7,7 @@ import type { MailEntry } from '../actors/mail.ts'
 import { PARTITIONS, partitionOf } from '../actors/partitions.ts'
 import type { CommandKey, CommittedTransition, Downtime, Due, Look, ServedVersions } from '../actors/ports.ts'
 import type { EndReason, Epoch, Position, SessionId, SessionRecord } from '../actors/session.ts'
+import { MemoryPresence } from './memory-presence.ts'
 import { DOWNTIME_MS, MAIL_WAITS_MS, SWEEP_LEASE_MS, TOLD_MS } from './store-times.ts'
 
 /** What a session's record remembers of the last commit of each process. */
@@ -73,6 +74,7 @@ interface Partition {
 
 export class MemoryServer {
   readonly outbox: AuditedTransition[] = []
+  readonly presence: MemoryPresence
   readonly #now: () => number
   readonly #sessions = new Map<SessionId, KeptRecord | Tombstone>()
   readonly #histories = new Map<SessionId, readonly SessionUpdated[]>()
@@ -90,6 +92,7 @@ export class MemoryServer {
   /** @param now its clock: whole ms since 1970, never going back */
   constructor(now: () => number) {
     this.#now = now
+    this.presence = new MemoryPresence(now, (change) => this.publish(change))
   }
 
   now(): number {

@@ -3,6 +3,7 @@ import { partitionOf } from '../actors/partitions.ts'
 import type { SessionUpdated } from '../actors/feed-message.ts'
 import type { MailEntry } from '../actors/mail.ts'
 import type { Look, ServedVersions, SessionStore, StoreEntry, StoreOutcome } from '../actors/ports.ts'
+import type { PresenceAnswer, PresenceEntry } from '../actors/presence.ts'
 import type { Position, SessionId, SessionRecord } from '../actors/session.ts'
 import { answer, liveRecord } from './memory-commit.ts'
 import type { MemoryServer } from './memory-server.ts'
@@ -80,6 +81,10 @@ export class MemorySessionStore implements SessionStore {
 
   async announce(served: ServedVersions | null): Promise<ServedVersions[]> {
     return this.#server.announce(this.node, served)
+  }
+
+  async tellPresence(_partition: number, entries: readonly PresenceEntry[]): Promise<PresenceAnswer[]> {
+    return this.#server.presence.tell(this.node, entries)
   }
 
   now(): number {

@@ -8,6 +8,7 @@ import type { SessionUpdated } from '../actors/feed-message.ts'
 import type { MailEntry } from '../actors/mail.ts'
 import { PARTITIONS, partitionOf } from '../actors/partitions.ts'
 import { StoreFailure } from '../actors/ports.ts'
+import type { PresenceAnswer, PresenceEntry } from '../actors/presence.ts'
 import type {
   Due,
   Logger,
@@ -25,6 +26,7 @@ import { isRefusal, parseOutcome } from './commit-results.ts'
 import type { Keys } from './keys.ts'
 import { parseMailEntry } from './mail-entry.ts'
 import { agreeOnLayout } from './layout.ts'
+import { RedisPresence } from './redis-presence.ts'
 import { connectRedis, whenReady } from './redis.ts'
 import { Script } from './scripts.ts'
 import { DOWNTIME_MS, MAIL_WAITS_MS, SWEEP_LEASE_MS, TOLD_MS } from './store-times.ts'
@@ -56,6 +58,7 @@ export class RedisSessionStore implements SessionStore {
   readonly #deleteEach = new Script('delete-each')
   readonly #renew = new Script('renew-leases')
   readonly #announce = new Script('announce')
+  readonly #presence: RedisPresence
   #floors: readonly Epoch[] = Array.from({ length: PARTITIONS }, () => '')
   /** Whether the server behind the present connection was compared, and what resolves when it is. */
   #isCompared = false
@@ -75,6 +78,7 @@ export class RedisSessionStore implements SessionStore {
     this.#reads = connectRedis(options.url, `troupe-reads-${options.node}`, options.log, {
       enableAutoPipelining: true,
     })
+    this.#presence = new RedisPresence(this.#reads, options.keys, options.node)
     this.#reads.on('close', () => {
       this.#isCompared = false
     })
@@ -253,6 +257,12 @@ export class RedisSessionStore implements SessionStore {
         throw asFailure(error)
       })
     return (others as string[]).map((text) => JSON.parse(text) as ServedVersions)
+  }
+
+  tellPresence(_partition: number, entries: readonly PresenceEntry[]): Promise<PresenceAnswer[]> {
+    return this.#presence.tell(entries).catch((error: unknown) => {
+      throw asFailure(error)
+    })
   }
 
   /** Before anything else on a new connection: is it the server that was known, with all its commits? */

@@ -10,5 +10,7 @@ export const MAIL_WAITS_MS = 1500
 export const KEY_TTL_MARGIN_MS = 600_000
 /** A process that runs promise actors of a session has a lease for so long; `lua/commit.lua` makes it. */
 export const LEASE_MS = 15_000
+/** After a time in which Redis could not be reached, processes have so long to renew their leases on members before others remove these. */
+export const PRESENCE_GRACE_MS = 5000
 /** What other processes have said of themselves is believed for so long. */
 export const TOLD_MS = 15_000

@@ -224,6 +224,7 @@ export class Runtime extends SessionApi {
     this.serving.clockwork.stop()
     const unfinished = await this.serving.host.drain(left())
     if (unfinished > 0) this.#log.warn({ sessions: unfinished }, 'left with requests under way')
+    await this.serving.fanOut.depart()
     this.serving.fanOut.stop()
     await this.#wakeup.stop({ deadlineMs: Math.min(1000, left()) })
     await this.#audit?.stop({ deadlineMs: left() })

@@ -49,6 +49,10 @@ export class Serving {
       encodeView: (record, principal) => this.host.encodeView(record, principal),
       viewGroup: (record, principal) => this.host.viewGroup(record, principal),
       screen: (record) => this.host.screen(record),
+      presence: {
+        tell: (partition, entries) => store.tellPresence(partition, entries),
+        memberOf: (record) => this.host.memberOf(record),
+      },
     })
     this.host = new SessionHost({
       store,

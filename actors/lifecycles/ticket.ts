@@ -179,6 +179,8 @@ export const ticketSession = defineSession({
   machine,
   events,
   input,
+  // Agents see who else has it open.
+  presence: true,
   // While it waits for the customer no timer keeps it, and customers take their time.
   ttlMs: 90 * DAY_MS,
   doneTtlMs: DAY_MS,

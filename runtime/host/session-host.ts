@@ -35,6 +35,7 @@ import type { MailOrder, MailOutcome } from './mail-turn.ts'
 import { Permissions } from './permissions.ts'
 import type { Screen } from './permissions.ts'
 import { Postman } from './postman.ts'
+import { presenceOf } from './presence-of.ts'
 import { PromiseActors } from './promise-actors.ts'
 import { timerStep } from './timer-turn.ts'
 import { takeUpdateTurn } from './update-turn.ts'
@@ -218,6 +219,11 @@ export class SessionHost implements SessionService {
   viewGroup(record: SessionRecord, principal: Principal | null): string {
     const { kernel, record: shown } = this.#parts.versions.shown(record)
     return kernel.viewKey(shown, principal)
+  }
+
+  /** How subscribers of this session are shown to each other; `null`: not at all. */
+  memberOf(record: SessionRecord): ((client: string, principal: Principal | null) => string) | null {
+    return this.#registry.hasPresence ? presenceOf(this.#parts, record) : null
   }
 
   /** See {@link Permissions.screen}. */

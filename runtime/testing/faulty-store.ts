@@ -3,6 +3,7 @@ import { StoreFailure } from '../../actors/ports.ts'
 import type { SessionUpdated } from '../../actors/feed-message.ts'
 import type { Look, ServedVersions, SessionStore, StoreEntry, StoreOutcome } from '../../actors/ports.ts'
 import type { MailEntry } from '../../actors/mail.ts'
+import type { PresenceAnswer, PresenceEntry } from '../../actors/presence.ts'
 import type { Position, SessionId, SessionRecord } from '../../actors/session.ts'
 import { CRASH_ERROR } from '../host/promise-turns.ts'
 import type { Faults } from './faults.ts'
@@ -93,6 +94,11 @@ export class FaultyStore implements SessionStore {
   announce(served: ServedVersions | null): Promise<ServedVersions[]> {
     const { store, announces } = this.#options
     return this.#quietCall(() => store.announce(announces ? served : null))
+  }
+
+  /** Of connections, which a test has none of. */
+  tellPresence(partition: number, entries: readonly PresenceEntry[]): Promise<PresenceAnswer[]> {
+    return this.#quietCall(() => this.#options.store.tellPresence(partition, entries))
   }
 
   now(): number {

@@ -45,6 +45,15 @@ describe('registering a definition', () => {
     expect(refusal({ ...good, doneTtlMs: ms })).toMatch(/doneTtlMs must be/)
   })
 
+  it('presence is true, false or a function', () => {
+    for (const presence of [true, false, undefined, () => null])
+      expect(refusal({ ...good, presence })).toBe('accepted')
+    for (const presence of ['yes', 1, {}])
+      expect(refusal({ ...good, presence })).toBe(
+        'definition "good": presence must be true, false or a function of the principal',
+      )
+  })
+
   it('lifetimes and schemas that work', () => {
     expect(refusal({ ...good, ttlMs: null, doneTtlMs: 5, events: z.any(), input: z.any() })).toBe('accepted')
     for (const option of ['events', 'input'])

@@ -142,6 +142,33 @@ export const protocolFaults: readonly KnownFault[] = [
   },
   { does: 'loses the end', breaks: 'ended', toClient: loses('sessionEnded') },
   { does: 'loses messages', breaks: 'broadcast', toClient: loses('sessionMessage') },
+  { does: 'loses changes of members', breaks: 'presence-joined', toClient: loses('presenceChanged') },
+  {
+    does: 'lists nobody but oneself',
+    breaks: 'presence-joined',
+    toClient: results((result) =>
+      'presence' in result
+        ? {
+            ...result,
+            presence: (result['presence'] as Json[]).filter(({ client }) => client === result['client']),
+          }
+        : result,
+    ),
+  },
+  {
+    does: 'tells who joins and not who leaves',
+    breaks: 'presence-left',
+    toClient: rewriting((message) =>
+      message['method'] === 'presenceChanged'
+        ? { ...message, params: { ...member(message, 'params'), left: [] } }
+        : message,
+    ),
+  },
+  {
+    does: 'subscribes to what has no presence',
+    breaks: 'presence-refused',
+    toServer: params('subscribe', without('presence')),
+  },
   {
     does: 'calls every subscriber recovered',
     breaks: 'since-missed',

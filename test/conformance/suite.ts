@@ -7,6 +7,7 @@ import { discoveryCases } from './cases/discovery.ts'
 import { framingCases } from './cases/framing.ts'
 import { messageCases } from './cases/messages.ts'
 import { orderCases } from './cases/order.ts'
+import { presenceCases } from './cases/presence.ts'
 import { repeatCases } from './cases/repeats.ts'
 import { sessionCases } from './cases/sessions.ts'
 import { socketCases } from './cases/socket.ts'
@@ -22,6 +23,7 @@ export const allCases: readonly Case[] = [
   ...orderCases,
   ...subscriptionCases,
   ...messageCases,
+  ...presenceCases,
   ...waitingCases,
   ...socketCases,
   ...discoveryCases,

@@ -62,7 +62,7 @@ class RedisRig implements StoreRig {
     listener.stop()
     // Whoever listens to one session and whoever listens to all hear the same.
     const [ofSession, ofPartition] = [listener.ofSession, listener.ofPartition]
-    if (ofSession.join() !== ofPartition.join() && ofSession.every((text) => !text.startsWith('m')))
+    if (ofSession.join() !== ofPartition.join() && ofSession.every((text) => !/^[mp]/.test(text)))
       throw new Error(`the channels differ: ${JSON.stringify({ ofSession, ofPartition })}`)
     return ofSession.map(parseFeedMessage)
   }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 
 const ROOT = join(import.meta.dirname, '..', '..')
-const ID = /\b(?:CM|TM|MG|FD|AU|TR|LC)\d+\b/g
+const ID = /\b(?:CM|TM|MG|FD|PR|AU|TR|LC)\d+\b/g
 
 function idsInSpec(): Set<string> {
   const spec = readFileSync(join(ROOT, 'docs/spec.md'), 'utf8')

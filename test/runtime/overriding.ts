@@ -14,6 +14,7 @@ export function overriding(store: SessionStore, members: Partial<SessionStore>):
     hasMail: (partition, entryIds) => store.hasMail(partition, entryIds),
     deleteMail: (partition, entries) => store.deleteMail(partition, entries),
     renew: (partition, ids, leaseMs) => store.renew(partition, ids, leaseMs),
+    tellPresence: (partition, entries) => store.tellPresence(partition, entries),
     announce: (served) => store.announce(served),
     now: () => store.now(),
     ...members,

@@ -81,7 +81,8 @@ class Ear implements Subscriber {
         case 'ended':
           return notification.reason
         case 'gap':
-          return 'gap'
+        case 'presence':
+          return notification.kind
       }
     })
   }

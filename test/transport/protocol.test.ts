@@ -17,6 +17,7 @@ const hashes: Record<number, string> = {
   1: '885ef7539d36c67b',
   2: 'cabb8ec98dcffd3c',
   3: '1fc2b798bd850197',
+  4: '82933d1292235d4b',
 }
 
 describe('the description', () => {
@@ -105,6 +106,8 @@ describe('params', () => {
     ['createSession', { machine: 'm' }, true],
     ['createSession', { machine: 'm', ifExists: 'maybe' }, false],
     ['subscribe', { id: 'a', since: { epoch: '007', version: 1 } }, false],
+    ['subscribe', { id: 'a', presence: true }, true],
+    ['subscribe', { id: 'a', presence: 'all' }, false],
   ])('%s %j: %s', (method, params, valid) => {
     expect(methods[method].params.safeParse(params).success).toBe(valid)
   })

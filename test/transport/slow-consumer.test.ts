@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { MemoryPresence } from '../../persistence/memory-presence.ts'
 import { makeRecord, makeUpdate, sessionId } from './support/parts.ts'
 import { startRig, until, type Rig } from './support/gateway-rig.ts'
 
@@ -39,6 +40,19 @@ class SlowClient {
 
   /** Params of the notifications so far. */
   notified(method: string): { version?: number; dropped?: number; reason?: string }[] {
+    return this.#texts()
+      .map((text) => JSON.parse(text) as { method?: string; params: object })
+      .filter((frame) => frame.method === method)
+      .map((frame) => frame.params)
+  }
+
+  replies(): { result: { presence?: unknown[] } }[] {
+    return this.#texts()
+      .map((text) => JSON.parse(text) as { method?: string; result: object })
+      .filter((frame) => frame.method === undefined)
+  }
+
+  #texts(): string[] {
     const texts: string[] = []
     let at = this.#received.indexOf('\r\n\r\n') + 4
     while (at + 2 <= this.#received.length) {
@@ -55,9 +69,6 @@ class SlowClient {
       at = start + length
     }
     return texts
-      .map((text) => JSON.parse(text) as { method?: string; params: object })
-      .filter((frame) => frame.method === method)
-      .map((frame) => frame.params)
   }
 }
 
@@ -94,6 +105,53 @@ describe('a client that reads slowly', () => {
     const got = slow.notified('sessionMessage').length + slow.notified('sessionEmitted').length
     expect(got + dropped).toBe(2 * (last - 1))
     slow.socket.destroy()
+  }, 30_000)
+
+  it('PR1 TR3 is told that its list of members is out of date', async () => {
+    const store = new MemoryPresence(
+      () => Date.now(),
+      (change) => setImmediate(() => present.feed.onMessage(change)),
+    )
+    const present = await startRig(LIMITS, undefined, {
+      presence: {
+        tell: async (_, entries) => store.tell('here', entries),
+        memberOf: () => (client) => JSON.stringify({ client, principal: null }),
+      },
+    })
+    const slow = new SlowClient(present.port)
+    const other = await present.connect()
+    const subscribe = (id: string) => ({
+      ...{ jsonrpc: '2.0', id, method: 'subscribe' },
+      params: { id, presence: true },
+    })
+    for (const id of ['a', 'b']) {
+      await other.call('createSession', { machine: 'counter', id })
+      slow.send(subscribe(id))
+    }
+    await until(() => slow.replies().length === 2)
+    slow.socket.pause()
+    for (let n = 0; n < 600; n++) {
+      present.feed.onMessage({ kind: 'message', id: sessionId('a'), message: `"${'x'.repeat(20_000)}"` })
+      if (n % 5 === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    for (const id of ['a', 'b']) {
+      await other.call('subscribe', { id })
+      await other.call('unsubscribe', { id })
+      // Each is a change of its own.
+      await new Promise((resolve) => setTimeout(resolve, 120))
+    }
+    slow.socket.resume()
+    await until(() => slow.notified('gap').length > 1)
+    expect(slow.notified('presenceChanged')).toEqual([])
+    const gaps = slow.notified('gap')
+    expect(gaps.at(-2)).toMatchObject({ id: 'a', presence: true })
+    expect(gaps.at(-2)?.dropped).toBeGreaterThan(0)
+    expect(gaps.at(-1)).toEqual({ id: 'b', dropped: 0, presence: true })
+    slow.send(subscribe('a'))
+    await until(() => slow.replies().length === 3)
+    expect(slow.replies()[2]?.result.presence).toHaveLength(1)
+    slow.socket.destroy()
+    await present.stop()
   }, 30_000)
 
   it('is told the end, after the newest view', async () => {

@@ -1,6 +1,7 @@
 /** What the listeners of a session hear, and the same as an async iterable. */
 import type { EndReason, Position } from '../../actors/session.ts'
 import type { ClientError } from './client-error.ts'
+import { bothChanges, type MembersChange } from './members.ts'
 
 /**
  * Where a subscription stands: `idle`: nobody listens; `joining`: it is being made, at first or after a loss; `live`; `ended`: the session
@@ -18,6 +19,8 @@ export type ClientNotice<View> =
   | { readonly kind: 'gap'; readonly dropped: number }
   /** `position`: the end's own, where it is known. */
   | { readonly kind: 'ended'; readonly position: Position | null; readonly reason: EndReason }
+  /** Who is subscribed, where anybody listens with `presence`; `error`: the server does not tell. */
+  | ({ readonly kind: 'presence'; readonly error?: ClientError } & MembersChange)
   | { readonly kind: 'phase'; readonly phase: Phase; readonly error?: ClientError }
 
 /** Messages and emitted events that wait for a slow consumer, beyond which the oldest are dropped and told as a gap. */
@@ -64,6 +67,12 @@ function enqueue<View>(waiting: ClientNotice<View>[], notice: ClientNotice<View>
   if (notice.kind === 'updated') {
     const older = waiting.findIndex(({ kind }) => kind === 'updated')
     if (older >= 0) waiting.splice(older, 1)
+  }
+  const last = waiting.findIndex(({ kind }) => kind === 'presence')
+  const told = waiting[last]
+  if (notice.kind === 'presence' && told?.kind === 'presence') {
+    waiting[last] = { ...notice, ...bothChanges(told, notice) }
+    return
   }
   waiting.push(notice)
   if (waiting.length <= MAX_WAITING) return

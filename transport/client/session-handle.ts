@@ -4,7 +4,9 @@ import type { Until } from '../../actors/until.ts'
 import type { SessionView } from '../../actors/view.ts'
 import { streamNotices, type ClientNotice, type Phase } from './notices.ts'
 import type { ClientUpdate, ClientView, RequestTiming, SendOptions } from './session-types.ts'
-import type { Subscription } from './subscription.ts'
+import type { PresentMember } from './members.ts'
+import type { Observable } from './observable.ts'
+import type { ListenOptions, Subscription } from './subscription.ts'
 
 /** The calls of the client that a handle makes for its session. */
 export interface SessionCalls {
@@ -36,10 +38,29 @@ export class SessionHandle<D = unknown, Context = ContextOf<D>> {
 
   /**
    * Subscribes while anybody listens, over all losses of the connection. React's `useSyncExternalStore` takes it as it is.
+   * @param options `presence`: also tell who is subscribed
    * @returns how to end it
    */
-  readonly subscribe = (listener: (notice: ClientNotice<ClientView<D, Context>>) => void): (() => void) =>
-    this.#subscription.listen(listener as unknown as (notice: ClientNotice<SessionView>) => void)
+  readonly subscribe = (
+    listener: (notice: ClientNotice<ClientView<D, Context>>) => void,
+    options?: ListenOptions,
+  ): (() => void) =>
+    this.#subscription.listen(listener as unknown as (notice: ClientNotice<SessionView>) => void, options)
+
+  /**
+   * Who is subscribed, on all processes: asked for while anybody listens here. `null`: not known (yet), or the definition does not let
+   * clients ask. The same list until it changes, as `useSyncExternalStore` wants it.
+   */
+  readonly members: Observable<readonly PresentMember[] | null> = {
+    getSnapshot: () => this.#subscription.members,
+    subscribe: (listener) =>
+      this.#subscription.listen(
+        (notice) => {
+          if (notice.kind === 'presence') listener(notice.members)
+        },
+        { presence: true },
+      ),
+  }
 
   /** Where the subscription stands. A notice of kind `phase` tells each change. */
   get phase(): Phase {
@@ -47,8 +68,8 @@ export class SessionHandle<D = unknown, Context = ContextOf<D>> {
   }
 
   /** All that happens, as {@link subscribe} tells it, beginning with what is known. Ends with the session and with the client. */
-  notices(): AsyncGenerator<ClientNotice<ClientView<D, Context>>, void, undefined> {
-    return streamNotices(this.subscribe, this.getSnapshot)
+  notices(options?: ListenOptions): AsyncGenerator<ClientNotice<ClientView<D, Context>>, void, undefined> {
+    return streamNotices((listener) => this.subscribe(listener, options), this.getSnapshot)
   }
 
   /** The views, beginning with the one that is known; who is slow skips some. */

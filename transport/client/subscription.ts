@@ -11,6 +11,7 @@ import type { SessionView } from '../../actors/view.ts'
 import type { ClientError } from './client-error.ts'
 import { applyPatch, type PatchOperation } from './json-patch.ts'
 import type { Link } from './link.ts'
+import { Members, type MembersChange, type PresentMember } from './members.ts'
 import type { ClientNotice, Phase } from './notices.ts'
 import { callAll } from './observable.ts'
 import type { RequestOptions } from './requests.ts'
@@ -26,6 +27,18 @@ export interface SubscriptionContext {
   readonly onListening: (subscription: Subscription, isListening: boolean) => void
   /** Calls it a little later: whoever leaves may be back at once, as React's components are. */
   readonly soon: (callback: () => void) => void
+}
+
+export interface ListenOptions {
+  /** Also tell who is subscribed, if the definition lets clients ask. */
+  readonly presence?: boolean
+}
+
+/** What `subscribe` answers. */
+interface Joined {
+  readonly session: SessionView | null
+  readonly presence?: readonly PresentMember[]
+  readonly client?: string
 }
 
 type Listener = (notice: ClientNotice<SessionView>) => void
@@ -44,6 +57,11 @@ export class Subscription {
   /** The next subscription must bring the whole view: a patch did not fit. */
   #isAstray = false
   #wasLive = false
+  readonly #members = new Members()
+  /** Listeners who want to know who is subscribed. */
+  readonly #watching = new Set<Listener>()
+  /** Whether the list comes over the present link: `stale`: it must be asked for again; `refused`: it is not to be had. */
+  #presence: 'none' | 'told' | 'stale' | 'refused' = 'none'
 
   constructor(id: string, context: SubscriptionContext) {
     this.id = id
@@ -58,21 +76,27 @@ export class Subscription {
     return this.#phase
   }
 
+  get members(): readonly PresentMember[] | null {
+    return this.#members.list
+  }
+
   get isListening(): boolean {
     return this.#listeners.size > 0
   }
 
-  listen(listener: Listener): () => void {
+  listen(listener: Listener, { presence = false }: ListenOptions = {}): () => void {
     const own: Listener = (notice) => listener(notice)
     this.#listeners.add(own)
+    if (presence) this.#watching.add(own)
     const stopped = this.#context.stopped()
     if (stopped !== undefined) queueMicrotask(() => this.close(stopped.error))
     else if (this.#listeners.size === 1) {
       this.#context.onListening(this, true)
       if (this.#phase !== 'live') this.#enter('joining')
       this.sync()
-    }
+    } else if (presence) this.sync()
     return () => {
+      if (this.#watching.delete(own) && this.#watching.size === 0) this.#unwatch()
       if (this.#listeners.delete(own) && this.#listeners.size === 0) this.#context.soon(() => this.#left())
     }
   }
@@ -81,6 +105,8 @@ export class Subscription {
   close(error?: ClientError): void {
     if (this.isListening) this.#enter('closed', error)
     this.#listeners.clear()
+    this.#watching.clear()
+    this.#unwatch()
     this.#left()
   }
 
@@ -90,12 +116,23 @@ export class Subscription {
     if (this.#isAsking || current === null) return
     const isWanted = this.isListening && (this.#phase === 'joining' || this.#phase === 'live')
     if (this.#link === current && (!isWanted || this.#isAstray)) this.#unsubscribe()
-    else if (this.#link !== current && isWanted) this.#subscribe()
+    else if (isWanted && (this.#link !== current || this.#needsMembers)) this.#subscribe()
+  }
+
+  get #needsMembers(): boolean {
+    return this.#watching.size > 0 && (this.#presence === 'none' || this.#presence === 'stale')
+  }
+
+  /** Nobody wants to know any more; should it still be told, it is passed over. */
+  #unwatch(): void {
+    this.#members.forget()
+    if (this.#presence !== 'refused') this.#presence = 'none'
   }
 
   lost(link: Link): void {
     if (this.#link !== link) return
     this.#link = null
+    this.#presence = 'none'
     if (this.#phase === 'live') this.#enter('joining')
     this.sync()
   }
@@ -135,7 +172,15 @@ export class Subscription {
         position: { epoch: position.epoch, version: position.version },
         event: params['event'],
       })
-    else if (method === 'gap') this.#tell({ kind: 'gap', dropped: Number(params['dropped']) })
+    else if (method === 'presenceChanged') {
+      const { joined, left } = params as { joined: PresentMember[]; left: PresentMember[] }
+      this.#tellMembers(this.#members.change(joined, left))
+    } else if (method === 'gap') {
+      this.#tell({ kind: 'gap', dropped: Number(params['dropped']) })
+      if (params['presence'] !== true || this.#presence !== 'told') return
+      this.#presence = 'stale'
+      this.sync()
+    }
   }
 
   ended(reason: EndReason, position: Position | null): void {
@@ -148,6 +193,8 @@ export class Subscription {
     this.#link?.forgetBases(this.id)
     this.#link = null
     this.#wasLive = false
+    this.#presence = 'none'
+    this.#tellMembers(this.#members.forget())
     const isNews = this.#phase !== 'ended'
     this.#phase = 'ended'
     if (isNews) {
@@ -177,15 +224,18 @@ export class Subscription {
     const isFirst = this.#wasLive
     let since: SessionView | null = null
     let isDelta = false
+    let asksMembers = false
     this.#context.request({
       method: 'subscribe',
       params: () => {
         since = this.#isAstray ? null : this.#view
         isDelta = this.#context.delta.wanted
+        asksMembers = this.#watching.size > 0 && this.#presence !== 'refused'
         return {
           id: this.id,
           ...(since === null ? {} : { since: { epoch: since.epoch, version: since.version } }),
           ...(isDelta ? { delta: true } : {}),
+          ...(asksMembers ? { presence: true } : {}),
         }
       },
       lane: this.id,
@@ -196,12 +246,21 @@ export class Subscription {
       readOnly: true,
       onResult: (result, link) => {
         this.#isAsking = this.#isAstray = false
-        this.#joined((result as { session: SessionView | null }).session, since, link)
+        this.#joined(result as Joined, since, link)
+        // Of a server that passes over what it does not know: it would be asked for ever.
+        if (asksMembers && (result as Joined).presence === undefined) this.#presence = 'refused'
         this.sync()
       },
       onError: (error) => {
         this.#isAsking = false
-        if (isDelta && error.code === 'invalid_params') {
+        if (asksMembers && error.code === 'invalid_params') {
+          // Nothing is subscribed now: it is without them.
+          this.#presence = 'refused'
+          this.#link = null
+          this.#members.forget()
+          this.#tell({ kind: 'presence', members: null, joined: [], left: [], error })
+          this.sync()
+        } else if (isDelta && error.code === 'invalid_params') {
           this.#context.delta.wanted = false
           this.sync()
         } else this.#refused(error)
@@ -209,13 +268,18 @@ export class Subscription {
     })
   }
 
-  #joined(session: SessionView | null, since: SessionView | null, link: Link): void {
+  #joined({ session, presence, client = '' }: Joined, since: SessionView | null, link: Link): void {
+    // Over the same connection nothing was missed.
+    const wasLive = this.#wasLive && this.#link !== link
     this.#link = link
-    const wasLive = this.#wasLive
     this.#wasLive = true
     if (session !== null) this.offer(session, link)
     else if (since !== null && this.#context.delta.wanted) link.keepBase(since)
     if (wasLive) this.#tell({ kind: 'gap', dropped: 0 })
+    if (presence !== undefined && this.#watching.size > 0) {
+      this.#presence = 'told'
+      this.#tellMembers(this.#members.reset(presence, client))
+    }
     if (this.#phase === 'joining') this.#enter('live')
   }
 
@@ -253,6 +317,10 @@ export class Subscription {
     this.#wasLive = false
     this.#context.onListening(this, false)
     this.sync()
+  }
+
+  #tellMembers(change: MembersChange | null): void {
+    if (change !== null) this.#tell({ kind: 'presence', ...change })
   }
 
   #enter(phase: Phase, error?: ClientError): void {

@@ -23,6 +23,7 @@ export class Audience {
   readonly #id: SessionId
   readonly #notifier: Notifier
   readonly #logger: Logger
+  readonly #onLeft: (subscriber: Subscriber) => void
   readonly #members = new Map<Subscriber, Member>()
   /** Why it is not known here who may see what the session has become: those who are asked for are told nothing of it. */
   #hidden: { readonly error: unknown } | null = null
@@ -31,10 +32,17 @@ export class Audience {
   /** What was told last, or is in the reply of who came last: patches begin there. */
   #told: UpdatedViews | null = null
 
-  constructor(id: SessionId, notifier: Notifier, logger: Logger) {
+  /** @param onLeft called for each whose subscription is over, for whatever reason */
+  constructor(
+    id: SessionId,
+    notifier: Notifier,
+    logger: Logger,
+    onLeft: (subscriber: Subscriber) => void = () => undefined,
+  ) {
     this.#id = id
     this.#notifier = notifier
     this.#logger = logger
+    this.#onLeft = onLeft
   }
 
   get size(): number {
@@ -87,11 +95,12 @@ export class Audience {
       const { epoch, version } = record
       ended ??= this.#notifier.ended(this.#id, { epoch, version }, 'forbidden')
       this.#tell(subscriber, ended)
+      this.#onLeft(subscriber)
     }
   }
 
   leave(subscriber: Subscriber): void {
-    this.#members.delete(subscriber)
+    if (this.#members.delete(subscriber)) this.#onLeft(subscriber)
   }
 
   clear(): void {
@@ -175,7 +184,10 @@ export class Audience {
   dismiss(ended: EndedNotification, origins: ReadonlySet<object> | null): void {
     const members = [...this.#members.keys()]
     this.clear()
-    for (const subscriber of members) if (origins?.has(subscriber) !== true) this.#tell(subscriber, ended)
+    for (const subscriber of members) {
+      if (origins?.has(subscriber) !== true) this.#tell(subscriber, ended)
+      this.#onLeft(subscriber)
+    }
   }
 
   #tellAll(notification: Notification): void {

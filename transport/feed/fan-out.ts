@@ -3,7 +3,7 @@
  * callbacks alike. What is told in which order is the business of {@link Subject}; this file knows which sessions
  * have subscribers, and keeps the feed subscribed to exactly those.
  */
-import type { FeedMessage, SessionEnded, SessionUpdated } from '../../actors/feed-message.ts'
+import type { FeedMessage, PresenceChange, SessionEnded, SessionUpdated } from '../../actors/feed-message.ts'
 import type { Clock, Feed, Logger, UpdateSink } from '../../actors/ports.ts'
 import { PARTITIONS, partitionOf } from '../../actors/partitions.ts'
 import { TroupeError, messageOf } from '../../actors/errors.ts'
@@ -11,6 +11,7 @@ import { checkAccess } from '../../actors/access.ts'
 import { comparePositions, type Position, type SessionId, type SessionRecord } from '../../actors/session.ts'
 import { Comparison } from './comparison.ts'
 import { Notifier, type NotifierOptions } from './notifier.ts'
+import { Presence, withoutPresence, type PresenceParts } from './presence.ts'
 import { Subject, type SubjectOptions } from './subject.ts'
 import type { Subscriber } from './subscriber.ts'
 
@@ -26,6 +27,8 @@ export interface FanOutOptions extends NotifierOptions {
   readonly history: (record: SessionRecord, count: number) => Promise<readonly SessionUpdated[]>
   /** Where sessions stand, all of one partition; `null`: gone. */
   readonly positions: (ids: readonly SessionId[]) => Promise<(Position | null)[]>
+  /** Absent: no definition has presence. */
+  readonly presence?: PresenceParts
   /** Default 50. */
   readonly gapHoldMs?: number
   /** Default 2000. */
@@ -39,6 +42,13 @@ export interface FanOutOptions extends NotifierOptions {
 /** Commits between the reads of a record and of its history that do no harm. */
 const SPARE = 8
 
+export interface JoinOptions {
+  /** What the subscriber holds already. */
+  readonly since?: Position | undefined
+  /** Tell it who is subscribed: `invalid_params` where the definition does not say that one may ask. */
+  readonly presence?: boolean | undefined
+}
+
 export type AnyListener = (message: SessionUpdated | SessionEnded) => void
 
 export class FanOut implements UpdateSink {
@@ -51,6 +61,7 @@ export class FanOut implements UpdateSink {
   readonly #lingering = new Map<SessionId, { cancel(): void }>()
   readonly #anyListeners = new Set<AnyListener>()
   readonly #comparison: Comparison
+  readonly #presence: Presence | null
   /** News of this process that the feed brought before `publish` did. */
   #own: SessionUpdated[] = []
   #ownTimer: { cancel(): void } | null = null
@@ -63,11 +74,14 @@ export class FanOut implements UpdateSink {
       logger: options.logger,
       notifier: new Notifier(options),
       read: options.read,
+      onLeft: (id, subscriber) => this.#presence?.leave(id, subscriber),
       onEnded: (subject) => this.#letGo(subject),
       gapHoldMs: options.gapHoldMs ?? 50,
       goneHoldMs: options.goneHoldMs ?? 2000,
       retryMs: { first: 200, longest: 2000 },
     }
+    const { presence } = options
+    this.#presence = presence === undefined ? null : new Presence({ ...this.#subjectOptions, ...presence })
     this.#byPartition = Array.from({ length: PARTITIONS }, () => new Set<Subject>())
     this.#comparison = new Comparison({
       clock: options.clock,
@@ -85,9 +99,15 @@ export class FanOut implements UpdateSink {
     feed.onMessage = (message) => this.#heard(message)
     feed.onInterrupted = () => {
       for (const subject of this.#subjects.values()) subject.interrupted()
+      this.#presence?.interrupted()
       void this.#comparison.compareAll()
     }
     this.#comparison.start()
+  }
+
+  /** The members of this process leave, for all others. Call it before {@link stop}; never rejects. */
+  async depart(): Promise<void> {
+    await this.#presence?.stop()
   }
 
   /** Forgets all subscribers. The feed is stopped by whoever started it. */
@@ -110,15 +130,20 @@ export class FanOut implements UpdateSink {
 
   /**
    * Subscribes. Either `joined` is called, with the newest record (`null`: no such session, not subscribed) and with what happened
-   * after `since`, where all of that is known (`null`: it is not), or `failed`. Notifications flow from the call of `joined` on, so it must pass the record on before it returns.
+   * after `since`, where all of that is known (`null`: it is not), and with `presence` how to get the list of its members as it is at
+   * any time; or `failed`. Notifications flow from the call of `joined` on, so it must pass the record on before it returns.
    * To give up while joining, call {@link leave} in `joined`.
    */
   join(
     id: SessionId,
     subscriber: Subscriber,
-    joined: (record: SessionRecord | null, missed: readonly SessionUpdated[] | null) => void,
+    joined: (
+      record: SessionRecord | null,
+      missed: readonly SessionUpdated[] | null,
+      roster: (() => string) | null,
+    ) => void,
     failed: (error: unknown) => void,
-    since?: Position,
+    { since, presence: wantsRoster = false }: JoinOptions = {},
   ): void {
     try {
       if (subscriber.watches !== undefined) checkAccess(subscriber.principal, subscriber.watches, id)
@@ -133,34 +158,51 @@ export class FanOut implements UpdateSink {
       if (joining > 0) this.#joining.set(id, joining)
       else this.#joining.delete(id)
     }
+    const fail = (error: unknown): void => {
+      this.#presence?.leave(id, subscriber)
+      failed(error)
+    }
     // The feed first, then the read: a commit in between is in one of both.
     subject.opened
+      .then(() => (wantsRoster ? this.#arrive(subject, subscriber) : undefined))
       .then(() => this.#read(id, since))
       .then(
         ({ record, history }) => {
           over()
-          if (this.#subjects.get(id) !== subject) failed(leaving())
+          if (this.#subjects.get(id) !== subject) fail(leaving())
           else
             try {
               const newest = subject.admit(subscriber, record)
               const missed =
                 newest === null || since === undefined ? null : missedBetween(history, since, newest)
-              joined(newest, missed !== null && subject.maySee(subscriber, missed) ? missed : null)
+              const roster =
+                newest === null ? null : (this.#presence?.admitted(subscriber, newest, wantsRoster) ?? null)
+              if (newest === null) this.#presence?.leave(id, subscriber)
+              joined(newest, missed !== null && subject.maySee(subscriber, missed) ? missed : null, roster)
             } catch (error) {
               subject.leave(subscriber)
-              failed(error)
+              fail(error)
             }
           this.#letGo(subject)
         },
         (error: unknown) => {
           over()
-          failed(error)
+          fail(error)
           this.#letGo(subject)
         },
       )
       .catch((error: unknown) => {
         this.#options.logger.error({ id, reason: messageOf(error) }, 'a subscriber failed while joining')
       })
+  }
+
+  /** Who may not see the session, or asks for what it has not, is no member for a moment either. */
+  async #arrive(subject: Subject, subscriber: Subscriber): Promise<void> {
+    const record = await this.#options.read(subject.id)
+    if (record === null) return
+    subject.check(subscriber, record)
+    if (this.#presence === null) throw withoutPresence(record)
+    await this.#presence.arrive(subscriber, record)
   }
 
   async #read(
@@ -189,6 +231,7 @@ export class FanOut implements UpdateSink {
 
   /** What this process committed. Call it before the replies to `origins` are sent. */
   publish(message: FeedMessage, origins: ReadonlySet<object>): void {
+    if (message.kind === 'presence') return
     const subject = this.#subjects.get(message.id)
     if (subject !== undefined) this.#tell(subject, message, origins)
   }
@@ -204,6 +247,10 @@ export class FanOut implements UpdateSink {
   }
 
   #heard(message: FeedMessage): void {
+    if (message.kind === 'presence') {
+      this.#presence?.heard(message)
+      return
+    }
     const subject = this.#subjects.get(message.id)
     if (subject !== undefined) {
       if (message.kind === 'updated' && message.node === this.#options.node) this.#heardOwn(subject, message)
@@ -237,7 +284,11 @@ export class FanOut implements UpdateSink {
     }, this.#subjectOptions.gapHoldMs)
   }
 
-  #tell(subject: Subject, message: FeedMessage, origins: ReadonlySet<object> | null): void {
+  #tell(
+    subject: Subject,
+    message: Exclude<FeedMessage, PresenceChange>,
+    origins: ReadonlySet<object> | null,
+  ): void {
     switch (message.kind) {
       case 'updated':
         subject.update(message, origins)

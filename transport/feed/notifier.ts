@@ -4,6 +4,7 @@ import type { Principal } from '../../actors/ports.ts'
 import type { Epoch, Position, SessionId, SessionRecord, SubscriptionEnd } from '../../actors/session.ts'
 import {
   gapText,
+  presenceChangedText,
   sessionEmittedText,
   sessionEndedText,
   sessionMessageText,
@@ -16,6 +17,7 @@ import {
   type EndedNotification,
   type GapNotification,
   type MessageNotification,
+  type PresenceNotification,
   type UpdatedNotification,
 } from './subscriber.ts'
 import { patchText } from './view-patch.ts'
@@ -69,6 +71,11 @@ export class Notifier {
       reason,
       frame: new Frame(() => sessionEndedText(id, position, reason)),
     }
+  }
+
+  /** JSON texts of members that have come, and that have gone. */
+  presence(id: SessionId, joined: readonly string[], left: readonly string[]): PresenceNotification {
+    return { kind: 'presence', id, frame: new Frame(() => presenceChangedText(id, joined, left)) }
   }
 
   /** Without a count: how many were missed is not known. */

@@ -114,9 +114,9 @@ export class RedisFeed implements Feed {
   }
 
   #heard(channel: string, text: string): void {
-    // With all partitions subscribed each commit comes by two channels, but a broadcast only by its session's.
+    // With all partitions subscribed each commit comes by two channels, but broadcasts and members only by their session's.
     const ofPartition = this.#partitionChannels.has(channel)
-    if (this.#all && ofPartition === (text[0] === 'm')) return
+    if (this.#all && ofPartition === (text[0] === 'm' || text[0] === 'p')) return
     let message: FeedMessage | null
     try {
       message = parseFeedMessage(text)

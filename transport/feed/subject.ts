@@ -35,6 +35,8 @@ export interface SubjectOptions {
   readonly gapHoldMs: number
   /** How long a session that a read did not find may still be told about before it counts as lost. */
   readonly goneHoldMs: number
+  /** A subscription is over, for whatever reason. */
+  readonly onLeft: (id: SessionId, subscriber: Subscriber) => void
   /** All subscriptions have ended with the session. */
   readonly onEnded: (subject: Subject) => void
   /** First and longest pause before a failed read is tried again. */
@@ -69,7 +71,9 @@ export class Subject {
     this.id = id
     this.opened = opened
     this.#options = options
-    this.#audience = new Audience(id, options.notifier, options.logger)
+    this.#audience = new Audience(id, options.notifier, options.logger, (subscriber) =>
+      options.onLeft(id, subscriber),
+    )
   }
 
   get size(): number {
@@ -106,6 +110,11 @@ export class Subject {
     this.#audience.admit(subscriber, newest)
     this.expect(newest)
     return newest
+  }
+
+  /** @throws TroupeError `forbidden` if the subscriber may not see the record */
+  check(subscriber: Subscriber, record: SessionRecord): void {
+    this.#audience.check(subscriber, record)
   }
 
   /** Whether the subscriber may see all of these: one who may see a session now need not have had the right before. */

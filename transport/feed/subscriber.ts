@@ -1,4 +1,5 @@
 /** Who hears of a session, and what is told: the same for sockets and for callbacks of the TypeScript API. */
+import { randomBytes } from 'node:crypto'
 import type { Epoch, Position, SessionId, SessionRecord, SubscriptionEnd } from '../../actors/session.ts'
 import type { Principal } from '../../actors/ports.ts'
 import { textFrame } from '../protocol/text-frame.ts'
@@ -7,6 +8,8 @@ export interface Subscriber {
   readonly principal: Principal | null
   /** What definitions are asked for it; absent: code of this process, for which they are not. */
   readonly watches?: 'subscribe' | 'waitFor'
+  /** Which member of its sessions it is (letters and digits); absent: it is none, whoever may ask who is subscribed. */
+  readonly clientId?: string
   /** Called in the order that the protocol promises. Must not throw; may call `leave`. */
   deliver(notification: Notification): void
   /** News of a session could not be put into a view for this subscriber. Must not throw; may call `leave`. */
@@ -14,7 +17,12 @@ export interface Subscriber {
 }
 
 export type Notification =
-  UpdatedNotification | EmittedNotification | MessageNotification | EndedNotification | GapNotification
+  | UpdatedNotification
+  | EmittedNotification
+  | MessageNotification
+  | EndedNotification
+  | GapNotification
+  | PresenceNotification
 
 export interface UpdatedNotification {
   readonly kind: 'updated'
@@ -67,6 +75,18 @@ export interface GapNotification {
   readonly id: SessionId
   readonly dropped: number
   readonly frame: Frame
+}
+
+/** Members have come or gone, for who asked for their list. */
+export interface PresenceNotification {
+  readonly kind: 'presence'
+  readonly id: SessionId
+  readonly frame: Frame
+}
+
+/** For `Subscriber.clientId`. */
+export function newClientId(): string {
+  return randomBytes(8).toString('hex')
 }
 
 /** A frame that is encoded when the first socket wants it, and then shared by all. */

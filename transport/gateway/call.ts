@@ -6,16 +6,19 @@ import { errorReplyText, resultText } from '../protocol/codec.ts'
 import { errorText, notShown } from '../protocol/failures.ts'
 import type { Client } from './client.ts'
 
+/** JSON text that holds what must be as it is when it is written. */
+type LateText = string | (() => string)
+
 /**
  * A result. One that carries a view is put together when it is written, not before: by then the client may have been
  * told of a newer version, and its stream must not go back.
  */
 export type Answer =
-  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'text'; readonly text: LateText }
   | {
       readonly kind: 'view'
       readonly record: SessionRecord
-      readonly head: string
+      readonly head: LateText
       readonly tail: string
       /** `head` has opened the object that the view's members go into. */
       readonly merge: boolean
@@ -50,7 +53,7 @@ export class Call {
     return this.idText === null ? this.client.silentCaller : this.client.caller
   }
 
-  text(text: string): void {
+  text(text: LateText): void {
     this.#answer({ kind: 'text', text })
   }
 
@@ -65,7 +68,7 @@ export class Call {
   }
 
   /** The view as the last member of the object that `head` opens: `{"session":`. */
-  wrapped(head: string, record: SessionRecord): void {
+  wrapped(head: LateText, record: SessionRecord): void {
     this.#answer({ kind: 'view', record, head, tail: '}', merge: false })
   }
 
@@ -122,19 +125,25 @@ export class BatchReply {
 function replyText(client: Client, method: string, idText: string, answer: Answer): string {
   switch (answer.kind) {
     case 'text':
-      return resultText(idText, answer.text)
+      return resultText(idText, written(answer.text))
     case 'error':
       return errorReplyText(idText, errorText(answer.error))
-    case 'view':
+    case 'view': {
+      const head = written(answer.head)
       try {
         const view = client.viewForReply(answer.record)
-        return resultText(idText, answer.head + (answer.merge ? view.slice(1) : view) + answer.tail)
+        return resultText(idText, head + (answer.merge ? view.slice(1) : view) + answer.tail)
       } catch (thrown) {
         // The definition's own view function failed.
         const error = answer.merge
-          ? notShown(thrown, JSON.parse(`${answer.head.slice(0, -1)}}`) as Record<string, unknown>)
+          ? notShown(thrown, JSON.parse(`${head.slice(0, -1)}}`) as Record<string, unknown>)
           : thrown
         return errorReplyText(idText, errorText(client.blame(method, error)))
       }
+    }
   }
+}
+
+function written(text: LateText): string {
+  return typeof text === 'string' ? text : text()
 }

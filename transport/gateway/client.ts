@@ -6,6 +6,7 @@ import type { Identity } from '../auth/authenticator.ts'
 import type { Subscriber } from '../feed/subscriber.ts'
 
 export interface Client extends Subscriber {
+  readonly clientId: string
   /** Calls whose reply carries the update. */
   readonly caller: Caller
   /** Calls that are not answered. */
@@ -41,6 +42,8 @@ export interface Client extends Subscriber {
   claimSubscription(id: SessionId, delta: boolean): void
   /** Gives the place back, and forgets what waits for it. */
   releaseSubscription(id: SessionId): void
+  /** A reply carries the members of this session. */
+  rosterTold(id: SessionId): void
   /** A reply is about to tell the end of this session: what is kept back of it is not wanted any more. */
   endTold(id: SessionId): void
 }

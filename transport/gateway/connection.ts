@@ -5,6 +5,7 @@ import { TroupeError, errorKinds } from '../../actors/errors.ts'
 import type { Caller, Logger, Principal } from '../../actors/ports.ts'
 import { comparePositions } from '../../actors/session.ts'
 import type { Position, SessionId, SessionRecord } from '../../actors/session.ts'
+import { newClientId } from '../feed/subscriber.ts'
 import type { EndedNotification, Notification } from '../feed/subscriber.ts'
 import { closeKinds, type CloseKindName } from '../protocol/close-codes.ts'
 import { errorReplyText, parseFrame, type Refusal, type Request } from '../protocol/codec.ts'
@@ -45,6 +46,7 @@ const OPEN_METHODS: readonly string[] = ['authenticate', 'rpc.discover'] satisfi
 /** What an idle connection does not need is not there: maps and sets exist while something is in them. */
 export class Connection implements Client, SocketOwner, OutletOwner {
   #principal: Principal | null = null
+  #clientId: string | null = null
   readonly #options: ConnectionOptions
   /** Who it is; `null`: nobody is asked. */
   readonly #login: Login | null
@@ -116,6 +118,10 @@ export class Connection implements Client, SocketOwner, OutletOwner {
 
   get principal(): Principal | null {
     return this.#principal
+  }
+
+  get clientId(): string {
+    return (this.#clientId ??= newClientId())
   }
 
   get caller(): Caller {
@@ -392,6 +398,10 @@ export class Connection implements Client, SocketOwner, OutletOwner {
   releaseSubscription(id: SessionId): void {
     this.#subscriptions.delete(id)
     this.#outlet.forget(id)
+  }
+
+  rosterTold(id: SessionId): void {
+    this.#outlet.rosterTold(id)
   }
 
   endTold(id: SessionId): void {

@@ -1,12 +1,12 @@
 /** What each method does: parameters in, one answer out. */
 import { TroupeError } from '../../actors/errors.ts'
-import { comparePositions, type Position, type SessionId } from '../../actors/session.ts'
+import { comparePositions, type SessionId } from '../../actors/session.ts'
 import type { SessionUpdated } from '../../actors/feed-message.ts'
 import type { Clock, Principal, SessionService } from '../../actors/ports.ts'
 import { invalidParams } from '../protocol/failures.ts'
 import { missedUpdateText } from '../protocol/notification-text.ts'
 import { methods as schemas, type MethodName, type Params } from '../protocol/messages.ts'
-import type { FanOut } from '../feed/fan-out.ts'
+import type { FanOut, JoinOptions } from '../feed/fan-out.ts'
 import { missedViews } from '../feed/missed-views.ts'
 import { waitFor } from '../feed/wait-for.ts'
 import type { Call } from './call.ts'
@@ -133,22 +133,24 @@ const table: { readonly [M in MethodName]: Method<M> } = {
   subscribe: {
     order: 'alone',
     lane: ofSession,
-    run({ fanOut, service }, { id, since, delta }, call) {
+    run({ fanOut, service }, { id, since, delta, presence }, call) {
       join(
         fanOut,
         id,
         delta ?? false,
         call,
-        (record, history) => {
+        (record, history, roster) => {
+          const members = (): string => membersText(id, call, roster)
           const missed = history === null ? null : missedText(service, history, call.client.principal)
           if (record === null) call.fail(new TroupeError('not_found', `There is no session ${id}.`))
           else if (since !== undefined && comparePositions(since, record) === 0)
-            call.text('{"recovered":true,"session":null}')
-          else if (missed !== null) call.wrapped(`{"recovered":true,"updates":[${missed}],"session":`, record)
-          else call.wrapped('{"recovered":false,"session":', record)
+            call.text(() => `{"recovered":true,"session":null${members()}}`)
+          else if (missed !== null)
+            call.wrapped(() => `{"recovered":true,"updates":[${missed}]${members()},"session":`, record)
+          else call.wrapped(() => `{"recovered":false${members()},"session":`, record)
         },
         (error) => call.fail(error),
-        since,
+        { since, presence },
       )
     },
   },
@@ -214,6 +216,13 @@ function missedText(
   return views === null ? null : views.map(({ news, view }) => missedUpdateText(view, news)).join(',')
 }
 
+/** What the reply of `subscribe` says of the members, as they are when it is written: nothing where nobody asked. */
+function membersText(id: SessionId, { client }: Call, roster: (() => string) | null): string {
+  if (roster === null) return ''
+  client.rosterTold(id)
+  return `,"presence":${roster()},"client":"${client.clientId}"`
+}
+
 /** The word of the catalogue for something that was done though the caller must ask again. */
 function notSubscribed(id: SessionId, cause: unknown): TroupeError {
   if (cause instanceof TroupeError && cause.code === 'forbidden') {
@@ -239,7 +248,7 @@ function join(
   call: Call,
   joined: Parameters<FanOut['join']>[2],
   failed: (error: unknown) => void,
-  since?: Position,
+  options: JoinOptions = {},
 ): void {
   const { client } = call
   try {
@@ -251,16 +260,18 @@ function join(
   fanOut.join(
     id,
     client,
-    (record, missed) => {
+    (record, missed, roster) => {
       if (record === null) client.releaseSubscription(id)
       if (client.closed) fanOut.leave(id, client)
-      joined(record, missed)
+      joined(record, missed, roster)
     },
     (error) => {
+      // Whoever asks again and is refused is not subscribed as before either.
+      fanOut.leave(id, client)
       client.releaseSubscription(id)
       failed(error)
     },
-    since,
+    options,
   )
 }
 

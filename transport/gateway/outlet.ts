@@ -2,8 +2,8 @@
  * All writing to one client.
  *
  * A client that reads slowly must cost bounded memory and delay nobody: while more than `maxBufferedBytes` wait for
- * it, notifications are not written but kept, one per session: the newest view, the end, and how many messages were
- * dropped. Replies are always written (the connection stops reading requests meanwhile); beyond `maxBacklogBytes` the
+ * it, notifications are not written but kept, one per session: the newest view, the end, how many messages were
+ * dropped, and whether changes of the members were. Replies are always written (the connection stops reading requests meanwhile); beyond `maxBacklogBytes` the
  * client is beyond help.
  */
 import type { Duplex } from 'node:stream'
@@ -19,6 +19,8 @@ interface Pending {
   updated: UpdatedNotification | null
   ended: EndedNotification | null
   dropped: number
+  /** Changes of the members were dropped. */
+  isPresenceStale: boolean
 }
 
 export interface OutletOwner {
@@ -75,6 +77,12 @@ export class Outlet {
     if (pending?.updated && comparePositions(pending.updated.record, position) <= 0) pending.updated = null
   }
 
+  /** A reply carries the members of a session. */
+  rosterTold(id: SessionId): void {
+    const pending = this.#pending?.get(id)
+    if (pending !== undefined) pending.isPresenceStale = false
+  }
+
   /** The subscription is over: what is kept back is not wanted any more. */
   forget(id: SessionId): void {
     this.#pending?.delete(id)
@@ -113,7 +121,7 @@ export class Outlet {
     this.#pending ??= new Map()
     let pending = this.#pending.get(notification.id)
     if (pending === undefined) {
-      pending = { updated: null, ended: null, dropped: 0 }
+      pending = { updated: null, ended: null, dropped: 0, isPresenceStale: false }
       this.#pending.set(notification.id, pending)
     }
     switch (notification.kind) {
@@ -127,6 +135,9 @@ export class Outlet {
       case 'message':
         pending.dropped++
         return
+      case 'presence':
+        pending.isPresenceStale = true
+        return
       case 'gap':
         // Its number is not known; the one told later is at least that it happened.
         pending.dropped += Math.max(1, notification.dropped)
@@ -138,7 +149,8 @@ export class Outlet {
     const all = this.#pending ?? new Map<SessionId, Pending>()
     for (const [id, pending] of all) {
       all.delete(id)
-      if (pending.dropped > 0) this.#write(textFrame(gapText(id, pending.dropped)))
+      if (pending.dropped > 0 || pending.isPresenceStale)
+        this.#write(textFrame(gapText(id, pending.dropped, pending.isPresenceStale)))
       if (pending.updated !== null) this.#write(pending.updated.frame.bytes())
       if (pending.ended !== null) this.#write(pending.ended.frame.bytes())
       // Set again by #write: the rest waits for the next time, and gathers what comes until then.

@@ -10,6 +10,7 @@ import type { ServerResponse } from 'node:http'
 import { comparePositions, type Position, type SessionId, type SessionRecord } from '../../actors/session.ts'
 import type { Principal } from '../../actors/ports.ts'
 import type { MissedView } from '../feed/missed-views.ts'
+import { newClientId } from '../feed/subscriber.ts'
 import type { EndedNotification, Notification, Subscriber, UpdatedNotification } from '../feed/subscriber.ts'
 import {
   firstEvent,
@@ -44,6 +45,7 @@ const MISPLACED_AFTER_MS = 2000
 export class EventStream implements Subscriber, Lasting {
   readonly principal: Principal | null
   readonly watches = 'subscribe'
+  #clientId: string | null = null
   readonly #options: EventStreamOptions
   readonly #maxBufferedBytes: number
   #updated: UpdatedNotification | null = null
@@ -63,6 +65,10 @@ export class EventStream implements Subscriber, Lasting {
     response.on('error', () => undefined)
     response.on('close', () => this.#over())
     if (response.destroyed) this.#over()
+  }
+
+  get clientId(): string {
+    return (this.#clientId ??= newClientId())
   }
 
   get isOver(): boolean {
@@ -138,6 +144,8 @@ export class EventStream implements Subscriber, Lasting {
       case 'emitted':
       case 'message':
         this.#dropped++
+        return
+      case 'presence':
         return
       case 'gap':
         // Its number is not known; the one told later is at least that it happened.

@@ -21,6 +21,7 @@ const names = {
   message: 'sessionMessage',
   ended: 'sessionEnded',
   gap: 'gap',
+  presence: 'presenceChanged',
 } as const satisfies Record<Notification['kind'], NotificationName>
 
 /** Encoded once for all streams. Only views have ids: after one of them nothing older is missing. */

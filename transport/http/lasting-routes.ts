@@ -73,7 +73,7 @@ export async function openUpdates(
           resolve()
         }
       }
-      fanOut.join(id, stream, begin, reject, since)
+      fanOut.join(id, stream, begin, reject, { since })
     })
   } catch (error) {
     expiry?.cancel()

@@ -10,7 +10,7 @@ import { sessionIdPattern, type SessionId } from '../../actors/session.ts'
 import type { ErrorCode } from '../../actors/errors.ts'
 
 /** Raised with every change of a message; a test compares a hash of all schemas. */
-export const PROTOCOL_VERSION = 3
+export const PROTOCOL_VERSION = 4
 
 /** The WebSocket subprotocol; a client may ask for it or for none. */
 export const SUBPROTOCOL = 'troupe.v1'
@@ -69,6 +69,14 @@ const view = z
 const eventTypes = z
   .array(z.string())
   .describe('Types of the events of the last commit, oldest first; empty if the view was read again.')
+
+const member = z
+  .strictObject({
+    client: z.string().describe('One connection, as long as it lasts.'),
+    principal: z.string().nullable().describe('Id of its principal; `null`: nobody in particular.'),
+    info: json.optional().describe('What the definition says of it.'),
+  })
+  .describe('A connection that is subscribed to the session.')
 
 const empty = z.strictObject({})
 
@@ -160,6 +168,12 @@ export const methods = {
         .describe(
           'Send `sessionUpdated` as patches of the view that this connection has, where that is smaller.',
         ),
+      presence: z
+        .boolean()
+        .optional()
+        .describe(
+          'Tell who is subscribed, and send `presenceChanged` from then on. `invalid_params` if the definition has no presence.',
+        ),
     }),
     result: z.strictObject({
       recovered: z
@@ -179,6 +193,11 @@ export const methods = {
         .describe(
           'If the definition keeps a history that reaches back to `since`: each commit after it, oldest first; the last is as `session`.',
         ),
+      presence: z
+        .array(member)
+        .optional()
+        .describe('With `presence`: all connections that are subscribed now, on all processes.'),
+      client: z.string().optional().describe('With `presence`: which of them this one is.'),
     }),
     errors: ['not_found'],
   },
@@ -285,6 +304,12 @@ export const notifications = {
         ),
     }),
   },
+  presenceChanged: {
+    summary:
+      'After `subscribe` with `presence`: connections have joined or left since the list in its reply and those that were told. ' +
+      'Those of a process that died leave within 15 s.',
+    params: z.strictObject({ id: sessionId, joined: z.array(member), left: z.array(member) }),
+  },
   gap: {
     summary:
       'Messages or emitted events did not reach this connection, because it was slow or the feed was interrupted. ' +
@@ -292,6 +317,12 @@ export const notifications = {
     params: z.strictObject({
       id: sessionId,
       dropped: z.int().min(0).describe('How many were dropped; 0: not known, perhaps none.'),
+      presence: z
+        .literal(true)
+        .optional()
+        .describe(
+          'Changes of the members were dropped, too: subscribe again, with `presence`, to get the list.',
+        ),
     }),
   },
   goAway: {

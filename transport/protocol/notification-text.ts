@@ -58,8 +58,21 @@ export function sessionEndedText(id: SessionId, position: Position, reason: Subs
   )
 }
 
-export function gapText(id: SessionId, dropped: number): string {
-  return notificationText('gap', `{"id":"${id}","dropped":${dropped}}`)
+/** @param presence whether changes of the members were dropped */
+export function gapText(id: SessionId, dropped: number, presence = false): string {
+  return notificationText('gap', `{"id":"${id}","dropped":${dropped}${presence ? ',"presence":true' : ''}}`)
+}
+
+/** JSON texts of members. */
+export function presenceChangedText(
+  id: SessionId,
+  joined: readonly string[],
+  left: readonly string[],
+): string {
+  return notificationText(
+    'presenceChanged',
+    `{"id":"${id}","joined":[${joined.join(',')}],"left":[${left.join(',')}]}`,
+  )
 }
 
 /** Both in milliseconds. */

@@ -131,6 +131,9 @@ function rules(): string {
   the session that this connection has got, by reply or notification, without what these carry beside it (\`events\`, \`outcome\`, \`applied\`, \`created\`). The first update is a whole view if the
   reply of \`subscribe\` carried none, or the connection has authenticated anew since. \`baseVersion\` is the version of that view: where a client has another one, it has made a mistake, and subscribes anew.
 - **Emitted events** of a transition come before its view, in the order of versions, each at most once.
+- **Presence.** The list in the reply of \`subscribe\` and each \`presenceChanged\` after it make the list as it is: each member joins once and leaves once. Changes that come before that reply, if it is part of
+  a batch, are in its list. \`client\` is a connection and not a person: it is another one after connecting again, and a principal may have several. Connections that did not ask are listed too. \`gap\` with \`presence\` tells
+  that the list may be out of date; subscribe again to get it. Connections of a process that died leave within 15 s.
 - **Messages** (\`broadcastToSession\`) come at most once. \`gap\` tells that messages or emitted events may be missing.
 - **The end.** \`sessionEnded\` ends the subscription, as does the reply of one's own \`deleteSession\`. If the id is used again, subscribe again.
 - **Retries.** Give \`updateSession\` and \`createSession\` a \`key\`: after a lost connection, or \`timeout\`, send the same again with the

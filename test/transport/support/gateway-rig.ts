@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { WebSocket, type ClientOptions } from 'ws'
-import { FanOut } from '../../../transport/feed/fan-out.ts'
+import { FanOut, type FanOutOptions } from '../../../transport/feed/fan-out.ts'
 import { attachGateway, type Gateway, type GatewayOptions } from '../../../transport/gateway/server.ts'
 import { AddressPlaces } from '../../../transport/gateway/address-places.ts'
 import { defaultLimits, type GatewayLimits } from '../../../transport/gateway/limits.ts'
@@ -31,8 +31,11 @@ export async function startRig(
   {
     gatekeeper = null,
     proxies = null,
+    presence,
     ...ofApi
-  }: Pick<GatewayOptions, 'gatekeeper' | 'proxies'> & Partial<HttpApiOptions> = {},
+  }: Pick<GatewayOptions, 'gatekeeper' | 'proxies'> &
+    Pick<FanOutOptions, 'presence'> &
+    Partial<HttpApiOptions> = {},
 ): Promise<Rig> {
   const service = new MemoryService()
   const feed = new HandFeed()
@@ -48,6 +51,7 @@ export async function startRig(
     history,
     encodeView: (record, principal) => service.encodeView(record, principal),
     viewGroup: (record, principal) => service.viewGroup(record, principal),
+    ...(presence === undefined ? {} : { presence }),
   })
   fanOut.start()
   service.sink = fanOut

@@ -14,6 +14,7 @@ import { TcpProxy } from '../../../support/tcp-proxy.ts'
 export const list = defineSession({
   name: 'list',
   version: 1,
+  presence: true,
   machine: setup({
     types: {} as {
       context: { numbers: number[] }
