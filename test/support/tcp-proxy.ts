@@ -26,6 +26,7 @@ export class TcpProxy {
   readonly #random: () => number
   readonly #lines = new Set<TcpLine>()
   #treatments: Record<Direction, Treatment> = { up: SOUND, down: SOUND }
+  #opened = 0
   #swallowed = 0
   #isSwallowing = false
   #isRefusing = false
@@ -55,9 +56,9 @@ export class TcpProxy {
     return url.href
   }
 
-  /** Open connections. */
-  get lines(): number {
-    return this.#lines.size
+  /** How many connections were ever made. */
+  get opened(): number {
+    return this.#opened
   }
 
   /** New connections go there; those that are open stay where they are. */
@@ -164,6 +165,7 @@ export class TcpProxy {
       },
     })
     this.#lines.add(line)
+    this.#opened++
     for (const direction of BOTH) line[direction].treat(this.#treatments[direction])
   }
 }
