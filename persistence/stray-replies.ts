@@ -9,7 +9,7 @@ import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
 
 /** A reply was another command's: what became of one's own is not known. */
-export class StrayReply extends Error {
+class StrayReply extends Error {
   constructor() {
     super('the reply of another command came in place of this one')
     this.name = 'StrayReply'
