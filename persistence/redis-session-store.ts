@@ -29,6 +29,7 @@ import { agreeOnLayout } from './layout.ts'
 import { RedisPresence } from './redis-presence.ts'
 import { connectRedis, whenReady } from './redis.ts'
 import { Script } from './scripts.ts'
+import { ReplySeal } from './stray-replies.ts'
 import { DOWNTIME_MS, MAIL_WAITS_MS, SWEEP_LEASE_MS, TOLD_MS } from './store-times.ts'
 
 export interface RedisSessionStoreOptions {
@@ -52,6 +53,7 @@ export class RedisSessionStore implements SessionStore {
   /** Commits go out as they are batched by the caller; everything else is pipelined by the tick. */
   readonly #commits: Redis
   readonly #reads: Redis
+  readonly #readSeal: ReplySeal
   readonly #commit = new Script('commit')
   readonly #checkHomes = new Script('check-homes')
   readonly #look = new Script('look')
@@ -79,6 +81,7 @@ export class RedisSessionStore implements SessionStore {
       enableAutoPipelining: true,
     })
     this.#presence = new RedisPresence(this.#reads, options.keys, options.node)
+    this.#readSeal = new ReplySeal(this.#reads)
     this.#reads.on('close', () => {
       this.#isCompared = false
     })
@@ -136,7 +139,11 @@ export class RedisSessionStore implements SessionStore {
 
   async read(id: SessionId): Promise<SessionRecord | null> {
     await this.#whenCompared()
-    const text = await this.#reads.get(this.#keys.session(id)).catch((error: unknown) => {
+    const [text] = await Promise.all([
+      this.#reads.get(this.#keys.session(id)),
+      // A record does not say whose it is.
+      this.#readSeal.proven(),
+    ]).catch((error: unknown) => {
       throw asFailure(error)
     })
     const record = text === null ? null : parseRecord(id, text)

@@ -1,26 +1,50 @@
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
+import { SOUND, TcpLine, type Direction, type Treatment } from './tcp-line.ts'
 
-/** Stands between a client and its server, and loses, holds back or cuts what goes through. */
+/** What may happen to a line. Those that last do so until {@link TcpProxy.heal}. */
+export type Fault =
+  /** All comes later, in order. */
+  | { readonly kind: 'delay'; readonly ms: number; readonly jitterMs: number }
+  | { readonly kind: 'cut'; readonly how: 'reset' | 'end' }
+  /** One side is gone, and the other is never told. */
+  | { readonly kind: 'half-open'; readonly gone: 'client' | 'server' }
+  /** Bytes vanish; lines in which some did stay dead for good, and new ones are taken and never answered. */
+  | { readonly kind: 'blackhole'; readonly directions: readonly Direction[] }
+  /** Nothing is taken from either side, and nothing is lost. */
+  | { readonly kind: 'stall' }
+  /** The next bytes come twice. */
+  | { readonly kind: 'duplicate'; readonly direction: Direction }
+
+const BOTH: readonly Direction[] = ['up', 'down']
+
+/** Stands between a client and its server, and loses, holds back, doubles or cuts what goes through. */
 export class TcpProxy {
   readonly #server: Server
   #target: URL
-  readonly #pairs = new Set<readonly [Socket, Socket]>()
+  readonly #random: () => number
+  readonly #lines = new Set<TcpLine>()
+  #treatments: Record<Direction, Treatment> = { up: SOUND, down: SOUND }
+  #opened = 0
   #swallowed = 0
   #isSwallowing = false
   #isRefusing = false
-  #isPaused = false
-  #replyDelayMs = 0
+  /** New connections are taken, and there is nobody behind them. */
+  #isAbyss = false
 
-  private constructor(target: URL) {
+  private constructor(target: URL, random: () => number) {
     this.#target = target
+    this.#random = random
     this.#server = createServer((client) => this.#accept(client))
   }
 
-  /** @param target URL of the server; everything but host and port is kept in {@link url} */
-  static async start(target: string): Promise<TcpProxy> {
-    const proxy = new TcpProxy(new URL(target))
+  /**
+   * @param target URL of the server; everything but host and port is kept in {@link url}
+   * @param random for jitter
+   */
+  static async start(target: string, random: () => number = Math.random): Promise<TcpProxy> {
+    const proxy = new TcpProxy(new URL(target), random)
     proxy.#server.listen(0, '127.0.0.1')
     await once(proxy.#server, 'listening')
     return proxy
@@ -32,6 +56,11 @@ export class TcpProxy {
     return url.href
   }
 
+  /** How many connections were ever made. */
+  get opened(): number {
+    return this.#opened
+  }
+
   /** New connections go there; those that are open stay where they are. */
   redirect(target: string): void {
     this.#target = new URL(target)
@@ -39,37 +68,76 @@ export class TcpProxy {
 
   /** Bytes of replies that were swallowed. */
   get swallowed(): number {
-    return this.#swallowed
+    return [...this.#lines].reduce((sum, line) => sum + line.down.lostBytes, this.#swallowed)
   }
 
   /** From now on requests arrive and their replies do not. */
   swallowReplies(): void {
     this.#isSwallowing = true
+    this.#treat('down', { isLost: true })
   }
 
   /** Replies come through later by this much, in order. */
   delayReplies(ms: number): void {
-    this.#replyDelayMs = ms
+    this.#treat('down', { delayMs: ms })
   }
 
   /** Nothing comes through in either direction until {@link heal}; nothing is lost. */
   pause(): void {
-    this.#isPaused = true
-    for (const pair of this.#pairs) for (const socket of pair) socket.pause()
+    this.apply({ kind: 'stall' })
   }
 
   /** Cuts all connections. `refusing`: new ones are cut too, until {@link heal}. */
   cut({ refusing = false } = {}): void {
     this.#isRefusing = refusing
-    for (const pair of this.#pairs) for (const socket of pair) socket.destroy()
+    for (const line of this.#lines) line.cut()
   }
 
-  /** Everything comes through again. Connections that lost replies are cut: they would answer one late. */
+  /**
+   * @param isHit asked for each open line; where it is not all, new lines are sound.
+   * @returns how many were hit
+   */
+  apply(fault: Fault, isHit?: () => boolean): number {
+    const hit = [...this.#lines].filter(() => isHit?.() ?? true)
+    const treat = (direction: Direction, change: Partial<Treatment>): void => {
+      if (isHit === undefined) this.#treat(direction, change)
+      else for (const line of hit) line[direction].treat(change)
+    }
+    switch (fault.kind) {
+      case 'delay':
+        for (const each of BOTH) treat(each, { delayMs: fault.ms, jitterMs: fault.jitterMs })
+        break
+      case 'cut':
+        for (const line of hit) line.cut(fault.how)
+        break
+      case 'half-open':
+        for (const line of hit) line.lose(fault.gone)
+        break
+      case 'blackhole':
+        if (isHit === undefined) this.#isAbyss = true
+        for (const line of hit) for (const each of fault.directions) line[each].treat({ isLost: true })
+        break
+      case 'stall':
+        for (const each of BOTH) treat(each, { isHeld: true })
+        break
+      case 'duplicate':
+        for (const line of hit) line[fault.direction].treat({ isDoubled: true })
+    }
+    return hit.length
+  }
+
+  /**
+   * Everything comes through again. Lines that lost bytes to a blackhole are as dead as half-open ones, and say nothing; those
+   * that lost replies to {@link swallowReplies} are cut: they would answer one late.
+   */
   heal(): void {
-    if (this.#isSwallowing) this.cut()
-    this.#isSwallowing = this.#isRefusing = this.#isPaused = false
-    this.#replyDelayMs = 0
-    for (const pair of this.#pairs) for (const socket of pair) socket.resume()
+    for (const line of this.#lines) {
+      if (!line.hasLost) continue
+      if (this.#isSwallowing) line.cut()
+      else line.die()
+    }
+    this.#isSwallowing = this.#isRefusing = this.#isAbyss = false
+    for (const direction of BOTH) this.#treat(direction, SOUND)
   }
 
   async stop(): Promise<void> {
@@ -79,29 +147,25 @@ export class TcpProxy {
     await closed
   }
 
+  #treat(direction: Direction, change: Partial<Treatment>): void {
+    this.#treatments = { ...this.#treatments, [direction]: { ...this.#treatments[direction], ...change } }
+    for (const line of this.#lines) line[direction].treat(change)
+  }
+
   #accept(client: Socket): void {
     if (this.#isRefusing) {
       client.destroy()
       return
     }
-    const target = connect(Number(this.#target.port), this.#target.hostname)
-    const pair = [client, target] as const
-    this.#pairs.add(pair)
-    for (const socket of pair) {
-      socket.setNoDelay(true)
-      if (this.#isPaused) socket.pause()
-      const end = (): void => {
-        this.#pairs.delete(pair)
-        client.destroy()
-        target.destroy()
-      }
-      socket.on('error', end).on('close', end)
-    }
-    client.on('data', (data) => target.write(data))
-    target.on('data', (data) => {
-      if (this.#isSwallowing) this.#swallowed += data.length
-      else if (this.#replyDelayMs > 0) setTimeout(() => client.write(data), this.#replyDelayMs)
-      else client.write(data)
+    const server = this.#isAbyss ? null : connect(Number(this.#target.port), this.#target.hostname)
+    const line = new TcpLine(client, server, {
+      random: this.#random,
+      onOver: () => {
+        if (this.#lines.delete(line)) this.#swallowed += line.down.lostBytes
+      },
     })
+    this.#lines.add(line)
+    this.#opened++
+    for (const direction of BOTH) line[direction].treat(this.#treatments[direction])
   }
 }

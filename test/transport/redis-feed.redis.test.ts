@@ -6,9 +6,9 @@ import { StoreFailure } from '../../actors/ports.ts'
 import type { SessionId } from '../../actors/session.ts'
 import { RedisFeed } from '../../transport/feed/redis-feed.ts'
 import { redisUrl } from '../support/servers.ts'
+import { TcpProxy } from '../support/tcp-proxy.ts'
 import { until } from './support/gateway-rig.ts'
 import { KeptLog, realClock, sessionId } from './support/parts.ts'
-import { TcpProxy } from './support/tcp-proxy.ts'
 
 const tagOf = (id: string): string => partitionTags[partitionOf(id)] ?? ''
 const channelOf = (id: SessionId): string => `feedtest:{${tagOf(id)}}:feed:${id}`
@@ -27,10 +27,8 @@ let interruptions: number
 
 beforeEach(async () => {
   publisher = new Redis(redisUrl())
-  proxy = await TcpProxy.start(new URL(redisUrl()))
-  const behindProxy = new URL(redisUrl())
-  behindProxy.host = `127.0.0.1:${proxy.port}`
-  client = new Redis(behindProxy.href, { lazyConnect: true })
+  proxy = await TcpProxy.start(redisUrl())
+  client = new Redis(proxy.url, { lazyConnect: true })
   feed = new RedisFeed({
     redis: client,
     clock: realClock,
@@ -46,12 +44,17 @@ beforeEach(async () => {
   feed.onInterrupted = () => interruptions++
   await feed.start()
 })
-afterEach(() => {
+afterEach(async () => {
   feed.stop()
   client.disconnect()
   publisher.disconnect()
-  proxy.stop()
+  await proxy.stop()
 })
+
+/** Nothing comes through the open connections any more, and nobody is told. */
+function silence(): void {
+  proxy.apply({ kind: 'blackhole', directions: ['up', 'down'] }, () => true)
+}
 
 const [a, b] = [sessionId('a'), sessionId('b')]
 
@@ -114,19 +117,19 @@ describe('the feed on Redis', () => {
 
   it('FD1 notices a peer that has vanished without a word', async () => {
     await feed.subscribe(a)
-    proxy.silence()
+    silence()
     await until(() => interruptions === 1)
     await publishBoth(a, ended('a'))
     await until(() => heard.length === 1)
   })
 
   it('says at once when it cannot subscribe, also to those that wait for an answer', async () => {
-    proxy.silence()
+    silence()
     const waiting = feed.subscribe(a)
-    proxy.cut(true)
+    proxy.cut({ refusing: true })
     await expect(waiting).rejects.toBeInstanceOf(StoreFailure)
     await expect(feed.subscribe(b)).rejects.toMatchObject({ effect: 'not-applied' })
-    proxy.cut(false)
+    proxy.heal()
     await until(() => interruptions === 1)
     await feed.subscribe(b)
     await publishBoth(a, ended('a'))
