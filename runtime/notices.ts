@@ -64,6 +64,9 @@ export class CallbackSubscriber<S> implements Subscriber {
           position: notification.position,
           reason: notification.reason,
         })
+        return
+      case 'presence':
+      // Told to clients that ask for it only.
     }
   }
 
