@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-/** Tests that start and kill whole clusters: one at a time, after all others, so that they have the machine. */
+/** Tests that start and kill whole clusters: two at a time, as they mostly wait, and after all others. */
 const clusterTests = 'test/cluster/**/*.test.ts'
 
 // The projects do not extend what stands here: each would start servers of its own.
@@ -16,7 +16,7 @@ export default defineConfig({
           pool: 'forks',
           // Many of them mostly wait, for servers that start and time that passes.
           maxWorkers: 3,
-          testTimeout: 30_000,
+          testTimeout: 60_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 0 },
         },
@@ -26,7 +26,7 @@ export default defineConfig({
           name: 'cluster',
           include: [clusterTests],
           pool: 'forks',
-          maxWorkers: 1,
+          maxWorkers: 2,
           testTimeout: 120_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 1 },

@@ -3,34 +3,10 @@ import WebSocket from 'ws'
 import { describe, expect, it } from 'vitest'
 import { databaseUrl, redisUrl } from '../support/servers.ts'
 import { Cluster, isAlive } from './cluster.ts'
-import { Writers } from './writers.ts'
 
 const servers = () => ({ redisUrl: redisUrl(), databaseUrl: databaseUrl() })
 
 describe('a cluster that is told to leave', () => {
-  it('LC2 SIGHUP replaces the workers under load: nothing acknowledged is lost, no client hangs', async () => {
-    const cluster = await Cluster.start(servers())
-    try {
-      const before = cluster.pids('worker.js')
-      const writers = new Writers()
-      await writers.start(cluster, { clients: 20, sessions: 5 })
-      await sleep(500)
-      cluster.signal('SIGHUP')
-      await until(() => {
-        const now = cluster.pids('worker.js')
-        return now.length === 2 && now.every((pid) => !before.includes(pid))
-      })
-      await sleep(500)
-      await writers.finish(20_000)
-      expect(writers.goAways).toBeGreaterThan(0)
-      await cluster.whenAuditCaughtUp(30_000)
-      await writers.check(cluster)
-    } finally {
-      await cluster.stop()
-      await cluster.dropDatabase()
-    }
-  })
-
   it('LC2 SIGTERM: replies under way arrive, connections end with a code that says come back, the exit code is 0', async () => {
     const cluster = await Cluster.start(servers())
     try {

@@ -34,11 +34,6 @@ export class Writers {
     return [...this.#acknowledged.values()].reduce((sum, list) => sum + list.length, 0)
   }
 
-  /** How often a client was told that its process leaves. */
-  get goAways(): number {
-    return this.#clients.flatMap(({ heard }) => heard).filter(({ method }) => method === 'goAway').length
-  }
-
   /** No new requests; those under way are answered, or a client was left hanging. */
   async finish(timeoutMs: number): Promise<void> {
     this.#isRunning = false

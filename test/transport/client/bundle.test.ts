@@ -16,6 +16,6 @@ describe('the client in a page', () => {
       (file) => !file.startsWith('transport/client/') && file !== 'actors/session.ts',
     )
     expect(foreign).toEqual([])
-    expect(outputFiles[0]?.contents.length).toBeLessThan(24_000)
+    expect(outputFiles[0]?.contents.length).toBeLessThan(26_000)
   })
 })
