@@ -46,7 +46,8 @@ export class Kernel {
   readonly #writer: PlanWriter
   readonly #log: (...parts: unknown[]) => void
   #migration: Migration | null = null
-  #shown: { readonly record: SessionRecord; readonly snapshot: Live['snapshot'] } | null = null
+  /** The newest first. */
+  #shown: readonly { readonly record: SessionRecord; readonly snapshot: Live['snapshot'] }[] = []
 
   constructor(definition: SessionDefinition, log: (...parts: unknown[]) => void = () => undefined) {
     this.definition = definition
@@ -259,10 +260,14 @@ export class Kernel {
     }
   }
 
-  /** One after another is asked for by all who see a session: it is restored for the first. */
+  /** One after another is asked for by all who see a session, and the one before it for patches: they are restored for the first. */
   #snapshotOf(record: SessionRecord): never {
-    if (this.#shown?.record !== record) this.#shown = { record, snapshot: this.restore(record).snapshot }
-    return this.#shown.snapshot as never
+    let shown = this.#shown.find((each) => each.record === record)
+    if (shown === undefined) {
+      shown = { record, snapshot: this.restore(record).snapshot }
+      this.#shown = [shown, ...this.#shown.slice(0, 1)]
+    }
+    return shown.snapshot as never
   }
 
   #step(

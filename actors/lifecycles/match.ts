@@ -238,7 +238,9 @@ export const matchSession = defineSession({
   view: ({ context: { deck, hands, ...open } }, principal) => ({
     ...open,
     deck: deck.length,
-    hands: hands.map((cards, seat) => (open.players[seat] === principal?.id ? cards : cards.length)),
+    hands: hands.map((cards, seat) =>
+      open.hand > 0 && open.players[seat] === principal?.id ? cards : cards.length,
+    ),
   }),
   /** All who hold no cards see the same. */
   viewKey: ({ context: { hand, players } }, principal) =>

@@ -4,6 +4,8 @@ import { createServer } from 'node:http'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { applyPatch } from 'rfc6902'
+import type { Operation } from 'rfc6902'
 import { assign, setup } from 'xstate'
 import { defineSession } from '../../actors/define-session.ts'
 import { matchSession } from '../../actors/lifecycles/match.ts'
@@ -123,5 +125,27 @@ describe('views that principals share', () => {
     await until(() => cid.notified('sessionUpdated').length === 3)
     expect(cid.notified('sessionUpdated').at(-1)).toMatchObject({ context: { deck: 4, hands: [2, 2] } })
     expect(bob.notified('sessionUpdated').at(-1)).toMatchObject({ context: { hands: [2, [7, 5]] } })
+  })
+
+  it('FD1 a patch is of the view that its client was sent, though others who see alike now saw something else', async () => {
+    const input = { seats: 3, size: 9, turnMs: null, hand: 3, deck: Array.from({ length: 81 }, (_, n) => n) }
+    const { id } = await runtime.createSession(matchSession, { input })
+    const [cid, ann] = [await connect('cid', ''), await connect('ann', '')]
+    for (const player of ['ann', 'bob', 'dan']) await runtime.updateSession(id, { type: 'JOIN', player })
+    const held = new Map<TestClient, unknown>()
+    for (const client of [cid, ann]) {
+      const { result } = await client.call('subscribe', { id, delta: true })
+      held.set(client, structuredClone((result as { session: unknown }).session))
+    }
+    await runtime.updateSession(id, { type: 'PLAY', player: 'ann', cell: 0 })
+    await runtime.updateSession(id, { type: 'LEAVE', player: 'ann' })
+    await until(() => [cid, ann].every((client) => client.notified('sessionUpdated').length === 2))
+    for (const client of [cid, ann]) {
+      for (const { patch, ...whole } of client.notified('sessionUpdated'))
+        if (patch === undefined) held.set(client, whole)
+        else applyPatch(held.get(client), patch as Operation[])
+      const { result } = await client.call('getSession', { id })
+      expect(held.get(client)).toMatchObject({ context: result?.['context'] })
+    }
   })
 })

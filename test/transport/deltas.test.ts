@@ -106,6 +106,21 @@ describe('a subscription with delta', () => {
     expect(heldBy(client).view).toMatchObject({ context: { n: 5 } })
   })
 
+  it('gets the whole view when its definition has another version: what it has may have been shown by the older one', async () => {
+    const epoch = await created()
+    const client = await rig.connect()
+    await client.call('subscribe', { id: 'a', delta: true })
+    for (const version of [2, 3])
+      rig.feed.onMessage(
+        makeUpdate(
+          { ...makeRecord('a', version, epoch, { filler, n: version }), machineVersion: 2 },
+          'there',
+        ),
+      )
+    await until(() => heldBy(client).view?.version === 3)
+    expect(heldBy(client)).toMatchObject({ patches: 1, wholes: 1 })
+  })
+
   it('gets the whole view where that is smaller, and after versions that it was not told of', async () => {
     const epoch = await created()
     const client = await rig.connect()

@@ -37,6 +37,18 @@ describe('PR1 who asks for the members of a session', () => {
     expect(c.sees).toEqual(['c'])
   })
 
+  it('gets all of them however long the session takes to be read', async () => {
+    const { w, p, q } = await world()
+    const [a, b] = clients('a', 'b') as [PresentClient, PresentClient]
+    void p.join(a, false)
+    await w.clock.pass(100)
+    q.readMs = 1500
+    const joined = q.join(b)
+    await w.clock.pass(3500)
+    await joined
+    expect([b.sees, b.story]).toEqual([['a', 'b'], []])
+  })
+
   it('hears of a change though its message was lost, and of those behind it in their order', async () => {
     const { w, p, q } = await world()
     const [a, b, c, d] = clients('a', 'b', 'c', 'd') as [

@@ -153,7 +153,9 @@ export class FanOut implements UpdateSink {
     }
     const subject = this.#subjectOf(id)
     this.#joining.set(id, (this.#joining.get(id) ?? 0) + 1)
+    let letGoOfList = (): void => undefined
     const over = (): void => {
+      letGoOfList()
       const joining = (this.#joining.get(id) ?? 1) - 1
       if (joining > 0) this.#joining.set(id, joining)
       else this.#joining.delete(id)
@@ -164,7 +166,9 @@ export class FanOut implements UpdateSink {
     }
     // The feed first, then the read: a commit in between is in one of both.
     subject.opened
-      .then(() => (wantsRoster ? this.#arrive(subject, subscriber) : undefined))
+      .then(async () => {
+        if (wantsRoster) letGoOfList = await this.#arrive(subject, subscriber)
+      })
       .then(() => this.#read(id, since))
       .then(
         ({ record, history }) => {
@@ -197,12 +201,12 @@ export class FanOut implements UpdateSink {
   }
 
   /** Who may not see the session, or asks for what it has not, is no member for a moment either. */
-  async #arrive(subject: Subject, subscriber: Subscriber): Promise<void> {
+  async #arrive(subject: Subject, subscriber: Subscriber): Promise<() => void> {
     const record = await this.#options.read(subject.id)
-    if (record === null) return
+    if (record === null) return () => undefined
     subject.check(subscriber, record)
     if (this.#presence === null) throw withoutPresence(record)
-    await this.#presence.arrive(subscriber, record)
+    return this.#presence.arrive(subscriber, record)
   }
 
   async #read(

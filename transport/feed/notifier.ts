@@ -122,7 +122,7 @@ export class UpdatedViews {
         events: this.#events,
         encode: () => this.#options.encodeView(this.record, principal),
         base: this.#before?.record ?? null,
-        before: () => (this.#before === null ? null : this.#before.#groupOf(principal)),
+        before: (subscriber) => (this.#before === null ? null : this.#before.#groupOf(subscriber)),
       })
       this.#byGroup.set(group, view)
     }
@@ -135,18 +135,20 @@ interface GroupViewParts {
   readonly record: SessionRecord
   readonly events: string
   readonly encode: () => string
-  /** Of the view before; it may be gone by the time that it is asked for. */
-  readonly base: Position | null
-  readonly before: () => GroupView | null
+  /** What was told before. */
+  readonly base: SessionRecord | null
+  /** How a principal saw that; it may be gone by the time that it is asked for. */
+  readonly before: (principal: Principal | null) => GroupView | null
 }
 
-/** A view that some principals see alike: encoded, parsed and compared with the one before at most once. */
+/** A view that some principals see alike: encoded and parsed at most once, and compared once with each that they saw before. */
 class GroupView {
   readonly notification: UpdatedNotification
   readonly #parts: GroupViewParts
   #text: string | null = null
   #parsed: unknown = undefined
-  #patchFrame: Frame | null | undefined
+  /** By the view before: those who see alike now need not have done so then. */
+  readonly #patches = new Map<GroupView, Frame | null>()
 
   constructor(parts: GroupViewParts) {
     this.#parts = parts
@@ -157,28 +159,44 @@ class GroupView {
       record,
       events,
       frame: new Frame(() => this.#wholeText()),
-      patch: base === null || base.epoch !== record.epoch ? null : { base, frame: () => this.#patch(base) },
+      patch:
+        base !== null && isShownAlike(base, record)
+          ? { base, frame: (principal) => this.#patch(base, principal) }
+          : null,
     }
   }
 
-  #patch(base: Position): Frame | null {
-    if (this.#patchFrame === undefined) this.#patchFrame = this.#makePatch(base)
-    return this.#patchFrame
+  #patch(base: Position, principal: Principal | null): Frame | null {
+    const before = this.#viewBefore(principal)
+    if (before === null) return null
+    let frame = this.#patches.get(before)
+    if (frame === undefined) {
+      frame = this.#makePatch(base, before)
+      this.#patches.set(before, frame)
+    }
+    return frame
   }
 
-  #makePatch(base: Position): Frame | null {
+  #viewBefore(principal: Principal | null): GroupView | null {
+    try {
+      return this.#parts.before(principal)
+    } catch {
+      return null
+    }
+  }
+
+  #makePatch(base: Position, before: GroupView): Frame | null {
     const { record, events } = this.#parts
     const whole = this.#wholeText()
-    const patch = this.#patchText()
+    const patch = this.#patchText(before)
     if (patch === null) return null
     const text = sessionPatchedText(record, base, patch, events)
     return text.length < whole.length ? new Frame(() => text) : null
   }
 
-  #patchText(): string | null {
+  #patchText(before: GroupView): string | null {
     try {
-      const before = this.#parts.before()
-      return before === null ? null : patchText(before.#json(), this.#json())
+      return patchText(before.#json(), this.#json())
     } catch {
       // The definition's view of what was before fails: that of what is now need not.
       return null
@@ -196,4 +214,9 @@ class GroupView {
   #json(): unknown {
     return (this.#parsed ??= JSON.parse(this.#view()))
   }
+}
+
+/** What was shown by one version of a definition cannot be made again once another shows it: a session is migrated between the two. */
+function isShownAlike(before: SessionRecord, now: SessionRecord): boolean {
+  return before.epoch === now.epoch && before.machineVersion === now.machineVersion
 }

@@ -60,23 +60,27 @@ export class Presence {
 
   /**
    * Enters a subscriber who wants the list, before it is admitted; resolves when the list is there and holds it.
+   * @returns how to let go of the list; not before the subscriber is admitted, or is not
    * @throws TroupeError `invalid_params` if there is no presence, `unavailable`
    */
-  async arrive(subscriber: Subscriber, record: SessionRecord): Promise<void> {
+  async arrive(subscriber: Subscriber, record: SessionRecord): Promise<() => void> {
     const { id } = record
     const memberOf = this.#options.memberOf(record)
     if (memberOf === null || subscriber.clientId === undefined) throw withoutPresence(record)
     const { clientId } = subscriber
     const watched = this.#watch(id)
     watched.arriving++
+    const release = (): void => {
+      watched.arriving--
+      this.#letGo(id, watched)
+    }
     try {
       this.#attendance.enter(id, clientId, () => memberOf(clientId, subscriber.principal))
       await this.#within(this.#attendance.told(id).then((number) => watched.roster.reached(number)))
+      return release
     } catch (cause) {
+      release()
       throw new TroupeError('unavailable', 'The members of the session could not be read.', { cause })
-    } finally {
-      watched.arriving--
-      this.#letGo(id, watched)
     }
   }
 

@@ -38,8 +38,8 @@ export interface UpdatedNotification {
 /** What has changed since a view. */
 interface PatchFrame {
   readonly base: Position
-  /** `null`: the whole view is smaller. */
-  frame(): Frame | null
+  /** For a subscriber who had that view as this principal; `null`: the whole view is smaller. */
+  frame(principal: Principal | null): Frame | null
 }
 
 export interface EmittedNotification {

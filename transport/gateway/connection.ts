@@ -335,7 +335,7 @@ export class Connection implements Client, SocketOwner, OutletOwner {
       }
     } else if (notification.kind === 'updated') {
       this.#tellEnd(id, notification.record)
-      const frame = this.#subscriptions.frameOf(notification, this.#outlet.congested)
+      const frame = this.#subscriptions.frameOf(notification, this.#principal, this.#outlet.congested)
       this.#outlet.notify(notification, frame)
       return
     }

@@ -1,5 +1,6 @@
 /** The sessions that a connection is subscribed to, and which view of each its client was sent last: patches are of that one. */
 import { TroupeError } from '../../actors/errors.ts'
+import type { Principal } from '../../actors/ports.ts'
 import { comparePositions, type Position, type SessionId } from '../../actors/session.ts'
 import type { Frame, UpdatedNotification } from '../feed/subscriber.ts'
 
@@ -55,13 +56,17 @@ export class Subscriptions {
     for (const subscription of this.#byId.values()) subscription.has = null
   }
 
-  /** How an update is sent. @param isWhole whatever the client wants, since it may skip this one */
-  frameOf({ id, record, patch, frame }: UpdatedNotification, isWhole: boolean): Frame {
+  /** How an update is sent to this principal. @param isWhole whatever the client wants, since it may skip this one */
+  frameOf(
+    { id, record, patch, frame }: UpdatedNotification,
+    principal: Principal | null,
+    isWhole: boolean,
+  ): Frame {
     const subscription = this.#byId.get(id)
     if (subscription === undefined) return frame
     const { delta, has } = subscription
     subscription.has = record
     if (!delta || isWhole || patch === null || has === null) return frame
-    return comparePositions(has, patch.base) === 0 ? (patch.frame() ?? frame) : frame
+    return comparePositions(has, patch.base) === 0 ? (patch.frame(principal) ?? frame) : frame
   }
 }

@@ -31,7 +31,7 @@ export interface EventStreamOptions {
   readonly maxBacklogBytes: number
   /** @returns whether another process can serve the session, and this one cannot */
   readonly onUndeliverable: (error: unknown) => boolean
-  /** Called once, when nothing is written any more. */
+  /** Called once, when nothing is written any more; if it has not begun, the answer is still to be given. */
   readonly onOver: (stream: EventStream) => void
 }
 
@@ -53,6 +53,8 @@ export class EventStream implements Subscriber, Lasting {
   #dropped = 0
   #isCongested = false
   #missedBeats = 0
+  /** Until then the answer may still be an error, and nothing may be written. */
+  #hasBegun = false
   #isOver = false
 
   constructor(options: EventStreamOptions) {
@@ -87,6 +89,7 @@ export class EventStream implements Subscriber, Lasting {
     since: Position | undefined,
     missed: readonly MissedView[] | null,
   ): void {
+    this.#hasBegun = true
     if (since !== undefined && comparePositions(since, record) === 0) {
       this.#write(nothingMissed)
       return
@@ -110,6 +113,7 @@ export class EventStream implements Subscriber, Lasting {
   }
 
   beat(): void {
+    if (!this.#hasBegun) return
     if (!this.#isCongested) this.#write(heartbeat)
     else if (++this.#missedBeats > MISSED_BEATS) this.cut()
   }
@@ -124,6 +128,10 @@ export class EventStream implements Subscriber, Lasting {
   }
 
   #sendAway(afterMs: number): void {
+    if (!this.#hasBegun) {
+      this.#over()
+      return
+    }
     this.#write(goAwayEvent(afterMs, JITTER_MS, afterMs + Math.ceil(Math.random() * JITTER_MS)))
     this.#end()
   }

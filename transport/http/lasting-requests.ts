@@ -1,4 +1,5 @@
 /** Requests that last: event streams and waits. They count as connections, are kept alive, and seen off at the end. */
+import { TroupeError } from '../../actors/errors.ts'
 import type { Clock } from '../../actors/ports.ts'
 import type { AddressPlaces } from '../gateway/address-places.ts'
 import { planDeparture } from '../gateway/departure.ts'
@@ -42,6 +43,7 @@ export class LastingRequests {
   #beatTimer: { cancel(): void } | null = null
   #beatStep = 0
   #taken = 0
+  #isLeaving = false
 
   constructor(options: LastingOptions) {
     this.#options = options
@@ -51,8 +53,13 @@ export class LastingRequests {
     return this.#requests.size
   }
 
-  /** @returns how to give the place back. @throws HttpError 503 if there are too many, 429 if they are of one address */
+  /**
+   * @returns how to give the place back
+   * @throws HttpError 503 if there are too many, 429 if they are of one address; TroupeError `draining` if all are being seen off
+   */
   take(request: Lasting, { address, lasts }: Arrival): () => void {
+    // It was let in before, and asked who it is since.
+    if (this.#isLeaving) throw new TroupeError('draining', 'This process is leaving: send it again.')
     const { maxConnections, maxConnectionsPerAddress, otherConnections, places } = this.#options
     if (this.#requests.size + otherConnections() >= maxConnections) {
       throw new HttpError(
@@ -83,6 +90,7 @@ export class LastingRequests {
 
   /** At the pace of sockets: those who are sent away come back. Resolves when all were told. */
   async seeOff(deadlineMs: number): Promise<void> {
+    this.#isLeaving = true
     const all = [...this.#requests.keys()]
     const { size, waveMs } = planDeparture(all.length, deadlineMs)
     for (let from = 0; from < all.length; from += size) {

@@ -38,6 +38,7 @@ export async function openUpdates(
     return
   }
   let release = (): void => undefined
+  let refuse: (error: Error) => void = () => undefined
   // Who sends it is asked again when it comes back.
   const inMs = (expiresAt ?? Infinity) - Date.now()
   const expiry = inMs > MAX_TIMER_MS ? null : clock.setTimeout(() => stream.seeOff(), Math.max(0, inMs))
@@ -52,11 +53,13 @@ export async function openUpdates(
       expiry?.cancel()
       release()
       fanOut.leave(id, over)
+      refuse(response.destroyed ? new Abandoned() : notBegun())
     },
   })
   release = lasting.take(stream, exchange)
   try {
     await new Promise<void>((resolve, reject) => {
+      refuse = reject
       const begin: Parameters<FanOut['join']>[2] = (record, history) => {
         if (record === null) {
           reject(notFound())
@@ -82,6 +85,10 @@ export async function openUpdates(
   }
 }
 
+function notBegun(): TroupeError {
+  return new TroupeError('unavailable', 'The stream was to end before it could begin: open it again.')
+}
+
 /** @throws TroupeError `timeout`, `not_found`, `session_ended`, `draining` …; {@link Abandoned} */
 export function waitForRecord(
   { fanOut, service, clock, lasting }: HttpContext,
@@ -89,6 +96,8 @@ export function waitForRecord(
   exchange: Exchange,
 ): Promise<SessionRecord> {
   const { response, caller } = exchange
+  // Then it has told so already.
+  if (response.destroyed) return Promise.reject(new Abandoned())
   return new Promise((resolve, reject) => {
     const over = (): void => {
       release()

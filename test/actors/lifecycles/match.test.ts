@@ -158,6 +158,20 @@ describe('match', () => {
     )
   })
 
+  it.each([0, 2])('whose keys are alike, see alike: hands of %i', (hand) => {
+    const { view, viewKey } = matchSession
+    const session = match(['ann', 'bob'], { hand })
+    const shown = new Map<string, unknown>()
+    for (const principal of [null, { id: 'ann' }, { id: 'bob' }, { id: 'cid' }]) {
+      const snapshot = { context: session.context } as never
+      const key = viewKey?.(snapshot, principal) ?? ''
+      const seen = view?.(snapshot, principal)
+      expect(seen).toEqual(shown.get(key) ?? seen)
+      shown.set(key, seen)
+    }
+    expect(shown.size).toBe(hand === 0 ? 1 : 3)
+  })
+
   it('shuffles when no deck is given', () => {
     const decks = Array.from({ length: 8 }, () => match([], { seats: 2, size: 9, hand: 1 }).context['deck'])
     expect(new Set(decks.map(String)).size).toBe(8)

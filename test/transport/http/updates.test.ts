@@ -136,6 +136,68 @@ describe('the stream of updates', () => {
     expect([late.status, late.headers['retry-after'], late.headers.connection]).toEqual([503, '1', 'close'])
   })
 
+  it('is not written to before it has begun, however long that takes', async () => {
+    rig.service.delayMs = () => 400
+    const client = await open()
+    expect([client.response.statusCode, client.response.headers['content-type']]).toEqual([
+      200,
+      'text/event-stream',
+    ])
+    await until(() => client.named('sessionUpdated').length === 1)
+    client.close()
+  })
+
+  it('LC2 one that has not begun when a drain comes is answered with an error, and may be opened elsewhere', async () => {
+    rig.service.delayMs = () => 400
+    const answer = send(rig.port, 'GET /sessions/a/updates')
+    await until(() => rig.api.connections === 1)
+    await rig.api.drain({ deadlineMs: 5000 })
+    expect(await answer).toMatchObject({ status: 503, json: { code: 'unavailable', retryable: true } })
+    expect(rig.fanOut.size).toBeLessThanOrEqual(1)
+  })
+
+  it('LC2 what comes to last during a drain is refused, and not waited for', async () => {
+    await rig.stop()
+    const asked: (() => void)[] = []
+    rig = await startRig(LIMITS, undefined, {
+      authenticate: () =>
+        new Promise((resolve) =>
+          asked.push(() => resolve({ principal: { id: 'ann' }, expiresAt: null } as never)),
+        ),
+    })
+    rig.service.sessions.set('a', makeRecord('a', 1))
+    const answers = ['updates', 'wait?until=done'].map((what) => send(rig.port, `GET /sessions/a/${what}`))
+    await until(() => asked.length === 2)
+    const drained = rig.api.drain({ deadlineMs: 5000 }).then(() => performance.now())
+    const began = performance.now()
+    for (const each of asked) each()
+    for (const answer of answers)
+      expect(await answer).toMatchObject({ status: 503, json: { code: 'draining', retryable: true } })
+    expect((await drained) - began).toBeLessThan(3000)
+  })
+
+  it('TR3 holds no place for a client that has gone while it was asked who it is', async () => {
+    await rig.stop()
+    const asked: (() => void)[] = []
+    rig = await startRig(LIMITS, undefined, {
+      authenticate: () =>
+        new Promise((resolve) =>
+          asked.push(() => resolve({ principal: { id: 'ann' }, expiresAt: null } as never)),
+        ),
+    })
+    rig.service.sessions.set('a', makeRecord('a', 1))
+    for (const what of ['updates', 'wait?until=done']) {
+      const socket = connect(rig.port, '127.0.0.1')
+      socket.write(`GET /sessions/a/${what} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`)
+      await until(() => asked.length === 1)
+      socket.destroy()
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      asked.pop()?.()
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      expect(rig.api.connections, what).toBe(0)
+    }
+  })
+
   it('LC2 a drain waits no longer than its deadline', async () => {
     rig.service.delayMs = () => 60_000
     const lost = add().catch((error: Error) => error.message)

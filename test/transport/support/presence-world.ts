@@ -54,6 +54,8 @@ export class PresenceProcess {
   onTheWay: (change: PresenceChange, arrive: () => void) => void = (_, arrive) => arrive()
   /** What goes wrong with a call: nothing, the way there, or the way back. */
   fails: () => 'never' | 'before' | 'after' = () => 'never'
+  /** How long a session takes to be read. */
+  readMs = 0
   #isDead = false
 
   constructor(world: PresenceWorld, node: string) {
@@ -69,7 +71,10 @@ export class PresenceProcess {
       logger: this.log,
       encodeView,
       viewGroup: () => '',
-      read: async (id) => makeRecord(id, 1),
+      read: async (id) => {
+        if (this.readMs > 0) await new Promise<void>((resolve) => clock.setTimeout(resolve, this.readMs))
+        return makeRecord(id, 1)
+      },
       history: async () => [],
       positions: async (ids) => ids.map((id) => makeRecord(id, 1)),
       presence: {
