@@ -2,7 +2,8 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { TroupeError } from '../../actors/errors.ts'
 import type { SessionRecord } from '../../actors/session.ts'
-import { FanOut } from '../../transport/feed/fan-out.ts'
+import { MemoryPresence } from '../../persistence/memory-presence.ts'
+import { FanOut, type JoinOptions } from '../../transport/feed/fan-out.ts'
 import type { Notification, Subscriber } from '../../transport/feed/subscriber.ts'
 import { ManualClock, settled } from './support/manual-clock.ts'
 import { HandFeed, KeptLog, encodeView, makeRecord, makeUpdate, sessionId } from './support/parts.ts'
@@ -13,14 +14,17 @@ let unknown: number[]
 let stored: SessionRecord
 let feed: HandFeed
 let fanOut: FanOut
+let clock: ManualClock
 
 class Ear implements Subscriber {
   readonly principal = null
   readonly watches?: 'subscribe'
+  readonly clientId?: string
   readonly heard: Notification[] = []
   readonly errors: unknown[] = []
-  constructor(isClient = true) {
+  constructor(isClient = true, clientId?: string) {
     if (isClient) this.watches = 'subscribe'
+    if (clientId !== undefined) this.clientId = clientId
   }
   deliver(notification: Notification): void {
     this.heard.push(notification)
@@ -37,10 +41,15 @@ beforeEach(() => {
   unknown = []
   stored = makeRecord('a', 1)
   feed = new HandFeed()
+  clock = new ManualClock()
+  const presence = new MemoryPresence(
+    () => 1_700_000_000_000 + clock.now(),
+    (change) => feed.onMessage(change),
+  )
   fanOut = new FanOut({
     feed,
     node: 'here',
-    clock: new ManualClock(),
+    clock,
     logger: new KeptLog(),
     encodeView,
     viewGroup: () => '',
@@ -51,12 +60,16 @@ beforeEach(() => {
     read: async () => stored,
     history: async () => [],
     positions: async () => [],
+    presence: {
+      tell: async (_, entries) => presence.tell('here', entries),
+      memberOf: () => (client) => JSON.stringify({ client, principal: null }),
+    },
   })
   fanOut.start()
 })
 
-function join(ear: Subscriber): Promise<unknown> {
-  return new Promise((resolve) => fanOut.join(ID, ear, resolve, resolve))
+function join(ear: Subscriber, options?: JoinOptions): Promise<unknown> {
+  return new Promise((resolve) => fanOut.join(ID, ear, resolve, resolve, options))
 }
 
 function commit(version: number): void {
@@ -98,6 +111,25 @@ describe('a session of a definition that is not served here', () => {
     commit(4)
     feed.onMessage({ kind: 'ended', id: ID, position: { epoch: '1000', version: 5 }, reason: 'deleted' })
     expect(client.kinds.slice(3)).toEqual(['ended'])
+  })
+
+  it('TR2 shows nobody who else is subscribed, and says so once it can be shown again', async () => {
+    const [client, other] = [new Ear(true, 'ann'), new Ear(true, 'bob')]
+    const joined = join(client, { presence: true })
+    await clock.pass(100)
+    await joined
+    await join(other)
+    await clock.pass(100)
+    expect(client.kinds).toEqual(['presence'])
+    unknown = [2]
+    commit(2)
+    fanOut.leave(ID, other)
+    await clock.pass(100)
+    expect(client.kinds).toEqual(['presence'])
+    commit(3)
+    expect(client.kinds).toEqual(['presence', 'gap', 'emitted', 'updated'])
+    const text = client.heard[1]?.frame.eventBytes((frame) => Buffer.from(frame)).toString() ?? ''
+    expect(JSON.parse(text)).toMatchObject({ params: { id: ID, presence: true } })
   })
 
   it('hides nothing of its next life', async () => {

@@ -29,6 +29,8 @@ export class Audience {
   #hidden: { readonly error: unknown } | null = null
   /** Something was not told for that. */
   #hasWithheld = false
+  /** The same of who is subscribed. */
+  #isPresenceStale = false
   /** What was told last, or is in the reply of who came last: patches begin there. */
   #told: UpdatedViews | null = null
 
@@ -79,9 +81,9 @@ export class Audience {
     }
     if (screen !== null) this.#dismissWhomItForbids(screen, record)
     this.#hidden = null
-    if (!this.#hasWithheld) return
-    this.#hasWithheld = false
-    const gap = this.#notifier.gap(this.#id)
+    if (!this.#hasWithheld && !this.#isPresenceStale) return
+    const gap = this.#notifier.gap(this.#id, 0, this.#isPresenceStale)
+    this.#show()
     for (const { subscriber } of this.#members.values())
       if (subscriber.watches !== undefined) this.#tell(subscriber, gap)
   }
@@ -194,9 +196,16 @@ export class Audience {
     for (const subscriber of this.#members.keys()) this.#tell(subscriber, notification)
   }
 
+  /** Members have come or gone. @returns whether that must not be told: a gap tells of it later */
+  withholdsPresence(): boolean {
+    if (this.#hidden === null) return false
+    this.#isPresenceStale = true
+    return true
+  }
+
   #show(): void {
     this.#hidden = null
-    this.#hasWithheld = false
+    this.#hasWithheld = this.#isPresenceStale = false
   }
 
   #tellIfShown(subscriber: Subscriber, notification: Notification): void {

@@ -81,7 +81,9 @@ export class FanOut implements UpdateSink {
       retryMs: { first: 200, longest: 2000 },
     }
     const { presence } = options
-    this.#presence = presence === undefined ? null : new Presence({ ...this.#subjectOptions, ...presence })
+    const withholds = (id: SessionId): boolean => this.#subjects.get(id)?.withholdsPresence() ?? false
+    this.#presence =
+      presence === undefined ? null : new Presence({ ...this.#subjectOptions, ...presence, withholds })
     this.#byPartition = Array.from({ length: PARTITIONS }, () => new Set<Subject>())
     this.#comparison = new Comparison({
       clock: options.clock,

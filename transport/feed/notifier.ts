@@ -79,8 +79,9 @@ export class Notifier {
   }
 
   /** Without a count: how many were missed is not known. */
-  gap(id: SessionId, dropped = 0): GapNotification {
-    return { kind: 'gap', id, dropped, frame: new Frame(() => gapText(id, dropped)) }
+  gap(id: SessionId, dropped = 0, isPresenceStale = false): GapNotification {
+    const frame = new Frame(() => gapText(id, dropped, isPresenceStale))
+    return { kind: 'gap', id, dropped, isPresenceStale, frame }
   }
 }
 

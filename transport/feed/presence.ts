@@ -25,6 +25,8 @@ export interface PresenceOptions extends PresenceParts {
   readonly clock: Clock
   readonly logger: Logger
   readonly notifier: Notifier
+  /** A change of a session's members. @returns whether it must not be told here */
+  readonly withholds: (id: SessionId) => boolean
   readonly gapHoldMs: number
   readonly retryMs: { readonly first: number; readonly longest: number }
 }
@@ -139,7 +141,7 @@ export class Presence {
       retryMs,
       read: () => this.#attendance.read(id),
       onChange: (joined, left) => {
-        if (watchers.size === 0) return
+        if (watchers.size === 0 || this.#options.withholds(id)) return
         const notification = notifier.presence(id, joined, left)
         for (const subscriber of [...watchers]) {
           try {

@@ -177,6 +177,11 @@ export class Subject {
     this.#audience.tellMessage(text)
   }
 
+  /** See {@link Audience.withholdsPresence}. */
+  withholdsPresence(): boolean {
+    return this.#audience.withholdsPresence()
+  }
+
   /** `origins`: their replies tell them. All subscriptions end. */
   end(news: SessionEnded, origins: ReadonlySet<object> | null): void {
     const { position } = news

@@ -74,6 +74,8 @@ export interface GapNotification {
   readonly kind: 'gap'
   readonly id: SessionId
   readonly dropped: number
+  /** So may changes of the members. */
+  readonly isPresenceStale: boolean
   readonly frame: Frame
 }
 

@@ -141,6 +141,7 @@ export class Outlet {
       case 'gap':
         // Its number is not known; the one told later is at least that it happened.
         pending.dropped += Math.max(1, notification.dropped)
+        pending.isPresenceStale ||= notification.isPresenceStale
     }
   }
 
