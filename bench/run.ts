@@ -10,6 +10,7 @@ const benches = [
   'end-to-end.ts',
   'fan-out.ts',
   'idle-connections.ts',
+  'slow-subscribers.ts',
 ]
 
 for (const bench of benches) {

@@ -97,7 +97,7 @@ async function main(): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(0))
   process.on('SIGHUP', () => {
     if (isStopping || primary === null) return
-    log.info({}, 'the workers are replaced one by one')
+    log.info({}, 'the workers are replaced by new ones')
     primary.replaceWorkers().then(
       (isDone) => {
         if (isDone) log.info({}, 'the workers have been replaced')

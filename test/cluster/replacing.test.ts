@@ -97,7 +97,7 @@ it('LC2 a second SIGHUP while the workers are replaced is not lost: what was cha
 })
 
 it.each([
-  ['starts', 'the workers are replaced one by one'],
+  ['starts', 'the workers are replaced by new ones'],
   ['old ones leave', 'an old worker leaves'],
 ])('LC2 SIGTERM while the workers are replaced (%s) ends them all, old and new', async (_when, said) => {
   define('probe')

@@ -53,7 +53,7 @@ describe('requests per second', () => {
 
   it('may come in a burst and then at their rate', async () => {
     const clock = new ManualClock()
-    const bucket = new TokenBucket(clock, 10, 2)
+    const bucket = new TokenBucket({ clock, perSecond: 10, burst: 2 })
     expect([bucket.take(), bucket.take(), bucket.take()]).toEqual([0, 0, 100])
     await clock.pass(50)
     expect(bucket.take()).toBe(50)

@@ -124,6 +124,16 @@ describe('subscribing', () => {
     expect(world.feed.log).toEqual(['+a', '-a'])
   })
 
+  it('keeps one record for all who were given the same', async () => {
+    const world = new World()
+    const ears = [new Ear(), new Ear()] as const
+    world.put(makeRecord('a', 1))
+    const first = await world.join(ears[0])
+    const again = world.put(makeRecord('a', 1))
+    expect(await world.join(ears[1])).toBe(first)
+    expect(world.fanOut.settle(ears[0], again)).toBe(first)
+  })
+
   it('FD1 what a newcomer reads reaches the others soon, though its message was lost', async () => {
     const world = new World()
     world.put(makeRecord('a', 1))

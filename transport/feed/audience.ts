@@ -8,6 +8,7 @@ import type { SessionUpdated } from '../../actors/feed-message.ts'
 import type { Logger } from '../../actors/ports.ts'
 import { messageOf } from '../../actors/errors.ts'
 import { comparePositions, type Position, type SessionId, type SessionRecord } from '../../actors/session.ts'
+import { SmallMap } from './small-map.ts'
 import type { Notifier, Screen, UpdatedViews } from './notifier.ts'
 import type { EndedNotification, Notification, Subscriber } from './subscriber.ts'
 
@@ -19,12 +20,17 @@ interface Member {
   heard: Position
 }
 
+export interface AudienceOptions {
+  readonly logger: Logger
+  readonly notifier: Notifier
+  /** A subscription is over, for whatever reason. */
+  readonly onLeft: (id: SessionId, subscriber: Subscriber) => void
+}
+
 export class Audience {
   readonly #id: SessionId
-  readonly #notifier: Notifier
-  readonly #logger: Logger
-  readonly #onLeft: (subscriber: Subscriber) => void
-  readonly #members = new Map<Subscriber, Member>()
+  readonly #options: AudienceOptions
+  readonly #members = new SmallMap<Subscriber, Member>()
   /** Why it is not known here who may see what the session has become: those who are asked for are told nothing of it. */
   #hidden: { readonly error: unknown } | null = null
   /** Something was not told for that. */
@@ -34,17 +40,9 @@ export class Audience {
   /** What was told last, or is in the reply of who came last: patches begin there. */
   #told: UpdatedViews | null = null
 
-  /** @param onLeft called for each whose subscription is over, for whatever reason */
-  constructor(
-    id: SessionId,
-    notifier: Notifier,
-    logger: Logger,
-    onLeft: (subscriber: Subscriber) => void = () => undefined,
-  ) {
+  constructor(id: SessionId, options: AudienceOptions) {
     this.#id = id
-    this.#notifier = notifier
-    this.#logger = logger
-    this.#onLeft = onLeft
+    this.#options = options
   }
 
   get size(): number {
@@ -56,7 +54,7 @@ export class Audience {
     if (this.#members.size === 0) this.#show()
     if (this.#told === null || comparePositions(record, this.#told.record) > 0) {
       this.#told?.passed()
-      this.#told = this.#notifier.updated(record, '[]', null)
+      this.#told = this.#options.notifier.updated(record, '[]', null)
     }
     const member = this.#members.get(subscriber)
     if (member === undefined) this.#members.set(subscriber, { subscriber, seen: record, heard: record })
@@ -66,7 +64,7 @@ export class Audience {
   /** @throws TroupeError if this subscriber may not see the record, or it is not known here whether it may */
   check(subscriber: Subscriber, record: SessionRecord): void {
     if (subscriber.watches === undefined) return
-    const error = this.#notifier.screen(record)?.(subscriber.principal, subscriber.watches) ?? null
+    const error = this.#options.notifier.screen(record)?.(subscriber.principal, subscriber.watches) ?? null
     if (error !== null) throw error
   }
 
@@ -74,7 +72,7 @@ export class Audience {
   screen(record: SessionRecord): void {
     let screen: Screen | null
     try {
-      screen = this.#notifier.screen(record)
+      screen = this.#options.notifier.screen(record)
     } catch (error) {
       this.#hidden = { error }
       return
@@ -82,7 +80,7 @@ export class Audience {
     if (screen !== null) this.#dismissWhomItForbids(screen, record)
     this.#hidden = null
     if (!this.#hasWithheld && !this.#isPresenceStale) return
-    const gap = this.#notifier.gap(this.#id, 0, this.#isPresenceStale)
+    const gap = this.#options.notifier.gap(this.#id, 0, this.#isPresenceStale)
     this.#show()
     for (const { subscriber } of this.#members.values())
       if (subscriber.watches !== undefined) this.#tell(subscriber, gap)
@@ -95,14 +93,14 @@ export class Audience {
       if (watches === undefined || screen(principal, watches) === null) continue
       this.#members.delete(subscriber)
       const { epoch, version } = record
-      ended ??= this.#notifier.ended(this.#id, { epoch, version }, 'forbidden')
+      ended ??= this.#options.notifier.ended(this.#id, { epoch, version }, 'forbidden')
       this.#tell(subscriber, ended)
-      this.#onLeft(subscriber)
+      this.#options.onLeft(this.#id, subscriber)
     }
   }
 
   leave(subscriber: Subscriber): void {
-    if (this.#members.delete(subscriber)) this.#onLeft(subscriber)
+    if (this.#members.delete(subscriber)) this.#options.onLeft(this.#id, subscriber)
   }
 
   clear(): void {
@@ -125,7 +123,7 @@ export class Audience {
 
   tellEmitted(news: SessionUpdated): void {
     for (const { version, event } of news.emitted) {
-      const notification = this.#notifier.emitted(this.#id, news.record.epoch, version, event)
+      const notification = this.#options.notifier.emitted(this.#id, news.record.epoch, version, event)
       for (const member of this.#members.values()) {
         if (comparePositions(notification, member.heard) > 0)
           this.#tellIfShown(member.subscriber, notification)
@@ -142,7 +140,7 @@ export class Audience {
   }
 
   tellUpdated(record: SessionRecord, events: string): void {
-    const views = this.#notifier.updated(record, events, this.#told)
+    const views = this.#options.notifier.updated(record, events, this.#told)
     this.#told?.passed()
     this.#told = views
     for (const member of this.#members.values()) {
@@ -160,25 +158,25 @@ export class Audience {
         this.#failed('updated', error)
         subscriber.undeliverable(error)
         // Behind, but not without knowing.
-        this.#tell(subscriber, this.#notifier.gap(this.#id, 1))
+        this.#tell(subscriber, this.#options.notifier.gap(this.#id, 1))
       }
     }
   }
 
   /** Emitted events before `next` may be missing. A new epoch is a new life, of which nothing was missed. */
   tellGapBefore(next: Position): void {
-    const gap = this.#notifier.gap(this.#id)
+    const gap = this.#options.notifier.gap(this.#id)
     for (const { subscriber, heard } of this.#members.values()) {
       if (heard.epoch === next.epoch && heard.version < next.version) this.#tell(subscriber, gap)
     }
   }
 
   tellGap(): void {
-    this.#tellAll(this.#notifier.gap(this.#id))
+    this.#tellAll(this.#options.notifier.gap(this.#id))
   }
 
   tellMessage(text: string): void {
-    const notification = this.#notifier.message(this.#id, text)
+    const notification = this.#options.notifier.message(this.#id, text)
     for (const subscriber of this.#members.keys()) this.#tellIfShown(subscriber, notification)
   }
 
@@ -188,7 +186,7 @@ export class Audience {
     this.clear()
     for (const subscriber of members) {
       if (origins?.has(subscriber) !== true) this.#tell(subscriber, ended)
-      this.#onLeft(subscriber)
+      this.#options.onLeft(this.#id, subscriber)
     }
   }
 
@@ -223,7 +221,7 @@ export class Audience {
   }
 
   #failed(kind: Notification['kind'], error: unknown): void {
-    this.#logger.error(
+    this.#options.logger.error(
       { id: this.#id, kind, reason: messageOf(error) },
       'a subscriber failed at a notification',
     )

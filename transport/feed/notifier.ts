@@ -92,6 +92,7 @@ export class UpdatedViews {
   readonly #events: string
   /** What was told before; only until the next is told, so that they do not form a chain. */
   #before: UpdatedViews | null
+  #lastPrincipal: Principal | null = null
   #lastGroup: string | null = null
   #last: GroupView | null = null
   #byGroup: Map<string, GroupView> | null = null
@@ -113,6 +114,8 @@ export class UpdatedViews {
   }
 
   #groupOf(principal: Principal | null): GroupView {
+    // Mostly one after another is nobody in particular, and the definition need not be found for each.
+    if (this.#last !== null && principal === this.#lastPrincipal) return this.#last
     const group = this.#options.viewGroup(this.record, principal)
     if (this.#last !== null && group === this.#lastGroup) return this.#last
     this.#byGroup ??= new Map()
@@ -127,6 +130,7 @@ export class UpdatedViews {
       })
       this.#byGroup.set(group, view)
     }
+    this.#lastPrincipal = principal
     this.#lastGroup = group
     return (this.#last = view)
   }

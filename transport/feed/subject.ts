@@ -11,7 +11,7 @@
  *     says so. A new epoch starts afresh and is never a gap.
  */
 import type { SessionEnded, SessionUpdated } from '../../actors/feed-message.ts'
-import type { Clock, Logger } from '../../actors/ports.ts'
+import type { Clock } from '../../actors/ports.ts'
 import { messageOf } from '../../actors/errors.ts'
 import {
   compareEpochs,
@@ -21,22 +21,17 @@ import {
   type SessionId,
   type SessionRecord,
 } from '../../actors/session.ts'
-import { Audience } from './audience.ts'
-import type { Notifier } from './notifier.ts'
+import { Audience, type AudienceOptions } from './audience.ts'
 import type { Subscriber } from './subscriber.ts'
 
-export interface SubjectOptions {
+export interface SubjectOptions extends AudienceOptions {
   readonly clock: Clock
-  readonly logger: Logger
-  readonly notifier: Notifier
   /** One read of the store; `null`: no such session. */
   readonly read: (id: SessionId) => Promise<SessionRecord | null>
   /** How long news may come out of order before the session is read again. */
   readonly gapHoldMs: number
   /** How long a session that a read did not find may still be told about before it counts as lost. */
   readonly goneHoldMs: number
-  /** A subscription is over, for whatever reason. */
-  readonly onLeft: (id: SessionId, subscriber: Subscriber) => void
   /** All subscriptions have ended with the session. */
   readonly onEnded: (subject: Subject) => void
   /** First and longest pause before a failed read is tried again. */
@@ -71,9 +66,7 @@ export class Subject {
     this.id = id
     this.opened = opened
     this.#options = options
-    this.#audience = new Audience(id, options.notifier, options.logger, (subscriber) =>
-      options.onLeft(id, subscriber),
-    )
+    this.#audience = new Audience(id, options)
   }
 
   get size(): number {
@@ -102,7 +95,8 @@ export class Subject {
       this.expectEnd()
       return null
     }
-    const newest = this.#latest !== null && comparePositions(this.#latest, record) > 0 ? this.#latest : record
+    const newest =
+      this.#latest !== null && comparePositions(this.#latest, record) >= 0 ? this.#latest : record
     if (this.#ended !== null && comparePositions(newest, this.#ended) <= 0) return null
     this.#audience.check(subscriber, newest)
     this.#saw(newest)
@@ -139,7 +133,7 @@ export class Subject {
     const seen = this.#audience.seenBy(subscriber)
     if (seen === undefined) return record
     this.#saw(record)
-    const newest = comparePositions(record, seen) < 0 ? (this.#latest ?? record) : record
+    const newest = comparePositions(record, seen) < 0 ? (this.#latest ?? record) : this.#shared(record)
     if (newest !== record) this.#audience.check(subscriber, newest)
     this.#audience.admit(subscriber, newest)
     this.expect(newest)
@@ -215,6 +209,11 @@ export class Subject {
   }
 
   // ── how it is done ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The same object for all who get the same position, since each keeps it. */
+  #shared(record: SessionRecord): SessionRecord {
+    return this.#latest !== null && comparePositions(this.#latest, record) === 0 ? this.#latest : record
+  }
 
   #saw(record: SessionRecord): void {
     if (this.#latest === null || comparePositions(record, this.#latest) > 0) this.#latest = record

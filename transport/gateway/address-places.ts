@@ -7,18 +7,17 @@ export class AddressPlaces {
     this.#max = max
   }
 
-  /** @returns how to give the place back (once, however often it is called); `null`: this address has all that it may */
-  take(address: string): (() => void) | null {
+  /** @returns whether there was one left. Each that was taken is to be given back once */
+  take(address: string): boolean {
     const taken = this.#taken.get(address) ?? 0
-    if (taken >= this.#max) return null
+    if (taken >= this.#max) return false
     this.#taken.set(address, taken + 1)
-    let isHeld = true
-    return () => {
-      if (!isHeld) return
-      isHeld = false
-      const left = (this.#taken.get(address) ?? 1) - 1
-      if (left > 0) this.#taken.set(address, left)
-      else this.#taken.delete(address)
-    }
+    return true
+  }
+
+  giveBack(address: string): void {
+    const left = (this.#taken.get(address) ?? 1) - 1
+    if (left > 0) this.#taken.set(address, left)
+    else this.#taken.delete(address)
   }
 }

@@ -25,12 +25,14 @@ import { prepare, type MethodContext, type Prepared } from './methods.ts'
 import { Outlet, type OutletOwner } from './outlet.ts'
 import { RequestOrder } from './request-order.ts'
 import { Subscriptions } from './subscriptions.ts'
-import { TokenBucket } from './token-bucket.ts'
+import { TokenBucket, type Rate } from './token-bucket.ts'
 
 /** The same for all connections of a gateway. */
 export interface ConnectionOptions {
   readonly flusher: Flusher
   readonly limits: GatewayLimits
+  /** Of the requests of each; `null`: any. */
+  readonly rate: Rate | null
   readonly context: MethodContext
   readonly logger: Logger
   readonly onClosed: (connection: Connection) => void
@@ -38,23 +40,32 @@ export interface ConnectionOptions {
   readonly onMisplaced: (connection: Connection) => void
 }
 
+/** Who is at the other end. */
+export interface Origin {
+  /** Where it has a place. */
+  readonly address: string
+  /** `null`: nobody is asked who they are. */
+  readonly login: Login | null
+}
+
 /** Pings without an answer, after which the client counts as gone. */
 const MISSED_BEATS = 2
 /** What may be asked before it is known who asks. */
 const OPEN_METHODS: readonly string[] = ['authenticate', 'rpc.discover'] satisfies MethodName[]
 
-/** What an idle connection does not need is not there: maps and sets exist while something is in them. */
+/** What an idle connection does not need is not there: what is empty is `null`. */
 export class Connection implements Client, SocketOwner, OutletOwner {
-  #principal: Principal | null = null
+  /** See {@link Origin}. */
+  readonly address: string
   #clientId: string | null = null
   readonly #options: ConnectionOptions
   /** Who it is; `null`: nobody is asked. */
   readonly #login: Login | null
   readonly #socket: ClientSocket
   readonly #outlet: Outlet
-  readonly #order = new RequestOrder()
+  #order: RequestOrder | null = null
   readonly #subscriptions: Subscriptions
-  readonly #creations: Creations
+  #creations: Creations | null = null
   /** How to give up what waits for something that may never come. */
   #held: Set<() => void> | null = null
   /** Sessions with replies under way, and how many: a reply may tell of a time before the end. */
@@ -68,25 +79,19 @@ export class Connection implements Client, SocketOwner, OutletOwner {
   #missedBeats = 0
   #closed = false
   #idle: (() => void) | null = null
-  /** It is not known yet who this is. */
-  #isGuest = false
   readonly #bucket: TokenBucket | null
   readonly #idleWatch: IdleWatch | null
 
-  /** @param login `null`: nobody is asked who they are */
-  constructor(socket: ClientSocket, stream: Duplex, login: Login | null, options: ConnectionOptions) {
+  constructor(socket: ClientSocket, stream: Duplex, { address, login }: Origin, options: ConnectionOptions) {
     const { limits } = options
     const { clock } = options.context
+    this.address = address
     this.#options = options
     this.#login = login
     this.#socket = socket
     this.#subscriptions = new Subscriptions(limits.maxSubscriptions)
-    this.#creations = new Creations(limits.maxSessionsPerConnection)
-    this.#isGuest = login !== null && login.principal === null
-    this.#belongsTo(login?.principal ?? null)
-    const { maxRequestsPerSecond, maxRequestBurst, maxIdleMs } = limits
-    this.#bucket =
-      maxRequestsPerSecond === 0 ? null : new TokenBucket(clock, maxRequestsPerSecond, maxRequestBurst)
+    const { maxIdleMs } = limits
+    this.#bucket = options.rate === null ? null : new TokenBucket(options.rate)
     this.#idleWatch =
       maxIdleMs === 0
         ? null
@@ -99,17 +104,9 @@ export class Connection implements Client, SocketOwner, OutletOwner {
     this.#outlet = new Outlet(socket, stream, options, this)
     serveSocket(socket, this)
     login?.start({
-      onPrincipal: (principal) => {
-        this.#isGuest = false
-        this.#belongsTo(principal)
-      },
+      onPrincipal: () => this.#subscriptions.forgetViews(),
       onExpired: (kind) => this.close(kind),
     })
-  }
-
-  #belongsTo(principal: Principal | null): void {
-    this.#principal = principal
-    this.#subscriptions.forgetViews()
   }
 
   get watches(): 'subscribe' {
@@ -117,7 +114,7 @@ export class Connection implements Client, SocketOwner, OutletOwner {
   }
 
   get principal(): Principal | null {
-    return this.#principal
+    return this.#login?.principal ?? null
   }
 
   get clientId(): string {
@@ -125,11 +122,11 @@ export class Connection implements Client, SocketOwner, OutletOwner {
   }
 
   get caller(): Caller {
-    return { principal: this.#principal, origin: this }
+    return { principal: this.principal, origin: this }
   }
 
   get silentCaller(): Caller {
-    return { principal: this.#principal, origin: null }
+    return { principal: this.principal, origin: null }
   }
 
   get closed(): boolean {
@@ -143,6 +140,11 @@ export class Connection implements Client, SocketOwner, OutletOwner {
 
   get subscriptions(): number {
     return this.#subscriptions.size
+  }
+
+  /** It is not known yet who this is. */
+  #isGuest(): boolean {
+    return this.#login !== null && this.#login.principal === null
   }
 
   /** Called at every heartbeat. */
@@ -239,7 +241,7 @@ export class Connection implements Client, SocketOwner, OutletOwner {
       call.fail(request.error)
       return
     }
-    if (this.#isGuest && !OPEN_METHODS.includes(request.method)) {
+    if (this.#isGuest() && !OPEN_METHODS.includes(request.method)) {
       call.fail(
         new TroupeError(
           'unauthenticated',
@@ -272,12 +274,14 @@ export class Connection implements Client, SocketOwner, OutletOwner {
         this.#replying ??= new Map()
         this.#replying.set(prepared.lane, (this.#replying.get(prepared.lane) ?? 0) + 1)
       }
+      this.#order ??= new RequestOrder()
       this.#order.enter(prepared.lane, prepared.order, prepared.start)
     }
   }
 
   finished(lane: string | null): void {
-    if (lane !== null) this.#order.leave(lane)
+    if (lane !== null) this.#order?.leave(lane)
+    if (this.#order?.size === 0) this.#order = null
     this.#inFlight--
     if (this.#crowded && this.#inFlight <= this.#options.limits.maxInFlight / 2) {
       this.#crowded = false
@@ -335,7 +339,7 @@ export class Connection implements Client, SocketOwner, OutletOwner {
       }
     } else if (notification.kind === 'updated') {
       this.#tellEnd(id, notification.record)
-      const frame = this.#subscriptions.frameOf(notification, this.#principal, this.#outlet.congested)
+      const frame = this.#subscriptions.frameOf(notification, this.principal, this.#outlet.congested)
       this.#outlet.notify(notification, frame)
       return
     }
@@ -388,6 +392,7 @@ export class Connection implements Client, SocketOwner, OutletOwner {
   }
 
   claimCreation(): () => void {
+    this.#creations ??= new Creations(this.#options.limits.maxSessionsPerConnection)
     return this.#creations.claim()
   }
 

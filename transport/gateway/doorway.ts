@@ -1,7 +1,7 @@
 /**
  * Who is let in: the limits that count before there is a connection, and finding out who asks.
  *
- * A place is held from the upgrade request on until its socket is closed, however it ends.
+ * A place is held from the upgrade request on until its socket is closed, however it ends: whoever takes one gives it back.
  */
 import type { IncomingMessage } from 'node:http'
 import type { BlockList } from 'node:net'
@@ -43,17 +43,19 @@ export class Doorway {
     this.#perAddress = options.places ?? new AddressPlaces(options.limits.maxConnectionsPerAddress)
   }
 
-  /** Takes a place for the socket of this request. @returns why it cannot have one; `null`: it has */
-  take(request: IncomingMessage, stream: Duplex): Refused | null {
-    const { limits, proxies } = this.#options
-    const address = clientAddress(request, proxies)
-    const release = this.#perAddress.take(address)
-    if (release === null) {
-      const sentence = `There are ${limits.maxConnectionsPerAddress} connections from ${address}, the most allowed; close some.`
-      return { status: 429, sentence }
-    }
-    stream.on('close', release)
-    return null
+  addressOf(request: IncomingMessage): string {
+    return clientAddress(request, this.#options.proxies)
+  }
+
+  /** Takes a place for a socket from this address. @returns why it cannot have one; `null`: it has */
+  take(address: string): Refused | null {
+    if (this.#perAddress.take(address)) return null
+    const sentence = `There are ${this.#options.limits.maxConnectionsPerAddress} connections from ${address}, the most allowed; close some.`
+    return { status: 429, sentence }
+  }
+
+  giveBack(address: string): void {
+    this.#perAddress.giveBack(address)
   }
 
   /** Finds out who it is. `entered` is called at once where nobody is asked, and never if the client has gone. */

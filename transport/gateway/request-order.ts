@@ -19,19 +19,17 @@ interface Lane {
   waiting: Turn[] | null
 }
 
-/** One per connection. Whoever calls {@link enter} must call {@link leave} once when the request is over. */
+/** Of one connection. Whoever calls {@link enter} must call {@link leave} once when the request is over. */
 export class RequestOrder {
-  /** `null`: no request is under way. */
-  #lanes: Map<string, Lane> | null = null
+  readonly #lanes = new Map<string, Lane>()
 
   /** Sessions with requests under way. */
   get size(): number {
-    return this.#lanes?.size ?? 0
+    return this.#lanes.size
   }
 
   /** Calls `start` as soon as it is this request's turn: at once if nothing is in its way. */
   enter(id: string, kind: OrderKind, start: () => void): void {
-    this.#lanes ??= new Map()
     const lane = this.#lanes.get(id)
     if (lane === undefined) {
       this.#lanes.set(id, { kind, running: 1, waiting: null })
@@ -46,10 +44,10 @@ export class RequestOrder {
   }
 
   leave(id: string): void {
-    const lane = this.#lanes?.get(id)
+    const lane = this.#lanes.get(id)
     if (lane === undefined || --lane.running > 0) return
     if (lane.waiting === null) {
-      if (this.#lanes?.delete(id) === true && this.#lanes.size === 0) this.#lanes = null
+      this.#lanes.delete(id)
       return
     }
     // `start` may call `leave` at once, so the lane is put in order first.

@@ -7,7 +7,6 @@ import { WebSocketServer, type Server as SocketServer } from 'ws'
 import type { Clock, Logger, SessionService } from '../../actors/ports.ts'
 import type { FanOut } from '../feed/fan-out.ts'
 import type { Gatekeeper } from '../auth/gatekeeper.ts'
-import type { Login } from '../auth/login.ts'
 import { SUBPROTOCOL } from '../protocol/messages.ts'
 import { openRpcText } from '../protocol/openrpc.ts'
 import type { AddressPlaces } from './address-places.ts'
@@ -105,7 +104,9 @@ class AttachedGateway implements Gateway {
       clock: options.clock,
       discover: () => (discovery ??= openRpcText()),
     }
+    const { maxRequestsPerSecond: perSecond, maxRequestBurst: burst } = this.#limits
     this.#connectionOptions = {
+      rate: perSecond === 0 ? null : { clock: options.clock, perSecond, burst },
       flusher: new Flusher(),
       limits: this.#limits,
       context,
@@ -113,6 +114,7 @@ class AttachedGateway implements Gateway {
       onMisplaced: (connection) => this.#seeOff([connection], MISPLACED),
       onClosed: (connection) => {
         this.#connections.delete(connection)
+        this.#doorway.giveBack(connection.address)
         if (this.#connections.size === 0) this.#empty?.()
       },
     }
@@ -175,11 +177,14 @@ class AttachedGateway implements Gateway {
         refuse(stream, { status: 404, sentence: `There is nothing here; the WebSocket is at ${this.#path}.` })
       return
     }
-    const refused = this.#refusal(request) ?? this.#crowded() ?? this.#doorway.take(request, stream)
+    const address = this.#doorway.addressOf(request)
+    const refused = this.#refusal(request) ?? this.#crowded() ?? this.#doorway.take(address)
     if (refused !== null) {
       refuse(stream, refused)
       return
     }
+    const left = (): void => this.#doorway.giveBack(address)
+    stream.once('close', left)
     this.#doorway.enter(request, stream, (entry) => {
       // It may have taken a while.
       const late = entry.kind === 'refused' ? entry.refused : this.#crowded()
@@ -189,7 +194,11 @@ class AttachedGateway implements Gateway {
       }
       this.#webSockets.handleUpgrade(request, stream, head, (socket) => {
         stream.off('error', ignore)
-        this.#accept(socket, stream, entry.login)
+        // From here on its place is given back with the connection, which has listeners already.
+        stream.off('close', left)
+        const from = { address, login: entry.login }
+        const connection = new Connection(socket, stream, from, this.#connectionOptions)
+        this.#connections.set(connection, this.#accepted++ % BEAT_STEPS)
       })
     })
   }
@@ -201,7 +210,7 @@ class AttachedGateway implements Gateway {
         sentence: `Only WebSocket is spoken at ${this.#path}: send "Upgrade: websocket".`,
       }
     }
-    if ((this.#options.gatekeeper ?? null) === null && !isLoopback(request.socket.localAddress)) {
+    if ((this.#options.gatekeeper ?? null) === null && !this.#isFromHere(request)) {
       return {
         status: 403,
         sentence: 'No authentication is configured, so only connections from this machine are served.',
@@ -217,6 +226,13 @@ class AttachedGateway implements Gateway {
     return null
   }
 
+  /** The socket is asked only where the server listens at other addresses too, since it keeps its answer. */
+  #isFromHere({ socket }: IncomingMessage): boolean {
+    const listensAt = this.#server.address()
+    if (typeof listensAt === 'object' && isLoopback(listensAt?.address)) return true
+    return isLoopback(socket.localAddress)
+  }
+
   #crowded(): Refused | null {
     if (this.#leaving) return { status: 503, sentence: 'This process is leaving; connect again.' }
     const others = this.#options.otherConnections?.() ?? 0
@@ -224,11 +240,6 @@ class AttachedGateway implements Gateway {
       return { status: 503, sentence: 'This process has as many connections as it takes; try again later.' }
     }
     return null
-  }
-
-  #accept(socket: ClientSocket, stream: Duplex, login: Login | null): void {
-    const connection = new Connection(socket, stream, login, this.#connectionOptions)
-    this.#connections.set(connection, this.#accepted++ % BEAT_STEPS)
   }
 
   #beatLater(): void {

@@ -2,6 +2,7 @@
 import { TroupeError } from '../../actors/errors.ts'
 import type { Principal } from '../../actors/ports.ts'
 import { comparePositions, type Position, type SessionId } from '../../actors/session.ts'
+import { SmallMap } from '../feed/small-map.ts'
 import type { Frame, UpdatedNotification } from '../feed/subscriber.ts'
 
 interface Subscription {
@@ -12,7 +13,7 @@ interface Subscription {
 
 export class Subscriptions {
   readonly #max: number
-  readonly #byId = new Map<SessionId, Subscription>()
+  readonly #byId = new SmallMap<SessionId, Subscription>()
 
   constructor(max: number) {
     this.#max = max
@@ -28,13 +29,14 @@ export class Subscriptions {
 
   /** @param delta whether the client wants patches. @throws TroupeError `rate_limited` if there are too many */
   add(id: SessionId, delta: boolean): void {
-    if (this.#byId.size >= this.#max && !this.#byId.has(id)) {
+    const before = this.#byId.get(id)
+    if (this.#byId.size >= this.#max && before === undefined) {
       throw new TroupeError(
         'rate_limited',
         `This connection has ${this.#max} subscriptions, the most allowed. Unsubscribe some, or open another connection.`,
       )
     }
-    this.#byId.set(id, { delta, has: this.#byId.get(id)?.has ?? null })
+    this.#byId.set(id, { delta, has: before?.has ?? null })
   }
 
   delete(id: SessionId): void {

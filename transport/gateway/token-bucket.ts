@@ -1,28 +1,35 @@
 /** A rate that may be exceeded for a while: it fills with time, up to `burst`, and each request takes one out. */
 import type { Clock } from '../../actors/ports.ts'
 
-export class TokenBucket {
-  readonly #clock: Clock
-  readonly #perMs: number
-  readonly #burst: number
-  #tokens: number
-  #at: number
+/** The same for all buckets of a kind. */
+export interface Rate {
+  readonly clock: Clock
+  readonly perSecond: number
+  readonly burst: number
+}
 
-  constructor(clock: Clock, perSecond: number, burst: number) {
-    this.#clock = clock
-    this.#perMs = perSecond / 1000
-    this.#burst = Math.max(1, burst)
-    this.#tokens = this.#burst
-    this.#at = clock.now()
+/** Sums of fractions are not exact: this much too early counts as on time. */
+const TOLERANCE_MS = 0.01
+
+export class TokenBucket {
+  readonly #rate: Rate
+  /** When it will be, or was, full: says all of it in one number, as each connection has one. */
+  #fullAt: number
+
+  constructor(rate: Rate) {
+    this.#rate = rate
+    this.#fullAt = rate.clock.now()
   }
 
   /** @returns 0: taken; else the milliseconds until there is one to take again */
   take(): number {
-    const now = this.#clock.now()
-    this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#at) * this.#perMs)
-    this.#at = now
-    if (this.#tokens < 1) return Math.max(1, Math.ceil((1 - this.#tokens) / this.#perMs))
-    this.#tokens--
+    const { clock, perSecond, burst } = this.#rate
+    const now = clock.now()
+    const fillMs = 1000 / perSecond
+    const fullAt = Math.max(now, this.#fullAt)
+    const waitMs = fullAt - now - (Math.max(1, burst) - 1) * fillMs
+    if (waitMs > TOLERANCE_MS) return Math.max(1, Math.ceil(waitMs - TOLERANCE_MS))
+    this.#fullAt = fullAt + fillMs
     return 0
   }
 }

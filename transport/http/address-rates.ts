@@ -1,6 +1,6 @@
 /** A token bucket for each address that sends requests: HTTP has no connection that stays, as a WebSocket does. */
 import type { Clock } from '../../actors/ports.ts'
-import { TokenBucket } from '../gateway/token-bucket.ts'
+import { TokenBucket, type Rate } from '../gateway/token-bucket.ts'
 
 export interface AddressRateOptions {
   readonly clock: Clock
@@ -14,6 +14,7 @@ const MAX_ADDRESSES = 50_000
 
 export class AddressRates {
   readonly #options: AddressRateOptions
+  readonly #rate: Rate
   /** By then a bucket is full again, and need not be kept. */
   readonly #fillMs: number
   /** Two generations: what was not asked for in one of them is forgotten with the next. */
@@ -22,19 +23,21 @@ export class AddressRates {
   #bornAt: number
 
   constructor(options: AddressRateOptions) {
+    const { clock, maxRequestsPerSecond: perSecond, maxRequestBurst: burst } = options
     this.#options = options
-    this.#fillMs = (1000 * options.maxRequestBurst) / options.maxRequestsPerSecond
-    this.#bornAt = options.clock.now()
+    this.#rate = { clock, perSecond, burst }
+    this.#fillMs = (1000 * burst) / perSecond
+    this.#bornAt = clock.now()
   }
 
   /** @returns 0: taken; else the milliseconds until there is one to take again */
   take(address: string): number {
-    const { clock, maxRequestsPerSecond, maxRequestBurst } = this.#options
+    const { clock, maxRequestsPerSecond } = this.#options
     if (maxRequestsPerSecond === 0) return 0
     this.#forget(clock.now())
     let bucket = this.#buckets.get(address)
     if (bucket === undefined) {
-      bucket = this.#before.get(address) ?? new TokenBucket(clock, maxRequestsPerSecond, maxRequestBurst)
+      bucket = this.#before.get(address) ?? new TokenBucket(this.#rate)
       this.#buckets.set(address, bucket)
     }
     return bucket.take()

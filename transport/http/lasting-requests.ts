@@ -68,8 +68,7 @@ export class LastingRequests {
         'This process has as many connections as it takes; try again later.',
       )
     }
-    const release = places.take(address)
-    if (release === null) {
+    if (!places.take(address)) {
       throw new HttpError(
         429,
         'rate_limited',
@@ -80,8 +79,8 @@ export class LastingRequests {
     this.#requests.set(request, this.#taken++ % BEAT_STEPS)
     if (this.#beatTimer === null) this.#beatLater()
     return () => {
-      release()
-      this.#requests.delete(request)
+      if (!this.#requests.delete(request)) return
+      places.giveBack(address)
       if (this.#requests.size > 0) return
       this.#beatTimer?.cancel()
       this.#beatTimer = null

@@ -39,15 +39,15 @@ export class RequestLimits {
     const { maxInFlight, maxHttpRequests } = this.#limits
     if (this.#underWay >= maxHttpRequests)
       throw refused(503, `This process has ${maxHttpRequests} requests under way, the most it takes.`)
-    const release = this.#perAddress.take(address)
-    if (release === null)
+    if (!this.#perAddress.take(address))
       throw refused(429, `There are ${maxInFlight} requests of ${address} under way, the most allowed.`)
     this.#underWay++
     let isHeld = true
     const over = (): void => {
-      if (isHeld) this.#underWay--
+      if (!isHeld) return
       isHeld = false
-      release()
+      this.#underWay--
+      this.#perAddress.giveBack(address)
     }
     response.once('close', over)
     return over
