@@ -102,6 +102,7 @@ export class Connection implements Client, SocketOwner, OutletOwner {
       onPrincipal: (principal) => {
         this.#isGuest = false
         this.#belongsTo(principal)
+        for (const id of [...this.#subscriptions.ids()]) this.#options.context.fanOut.recheck(id, this)
       },
       onExpired: (kind) => this.close(kind),
     })
