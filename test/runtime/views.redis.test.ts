@@ -43,13 +43,21 @@ const board = defineSession({
   viewKey: ({ context }, principal) => (context.shared < 0 ? (undefined as never) : teamOf(principal)),
 })
 
+const club = defineSession({
+  name: 'club',
+  version: 1,
+  machine,
+  presence: true,
+  authorize: ({ principal }) => teamOf(principal) === 'red',
+})
+
 let runtime: Runtime
 let server: Server
 const clients: TestClient[] = []
 
 beforeAll(async () => {
   runtime = await createRuntime({
-    definitions: [board, matchSession],
+    definitions: [board, club, matchSession],
     redisUrl: redisUrl(),
     keyPrefix: `test-${randomBytes(6).toString('hex')}`,
     authSecret: SECRET,
@@ -147,5 +155,20 @@ describe('views that principals share', () => {
       const { result } = await client.call('getSession', { id })
       expect(held.get(client)).toMatchObject({ context: result?.['context'] })
     }
+  })
+
+  it('TR2 whose new token has no right to a session any more hears no more of it, and is no member', async () => {
+    const { id } = await runtime.createSession(club)
+    const [ann, bob] = [await connect('ann', 'red'), await connect('bob', 'red')]
+    for (const client of [ann, bob]) await client.call('subscribe', { id, presence: true })
+    await bob.call('authenticate', { token: await tokenOf('bob', { claims: { team: 'blue' } }) })
+    await ann.call('authenticate', { token: await tokenOf('ann', { claims: { team: 'red', age: 9 } }) })
+    await runtime.broadcastToSession(id, 'secret')
+    await until(() => ann.notified('sessionMessage').length === 1)
+    await until(() => ann.notified('presenceChanged').length === 2)
+    expect(ann.notified('presenceChanged').at(-1)).toMatchObject({ joined: [], left: [{ principal: 'bob' }] })
+    expect(bob.notified('sessionEnded')).toMatchObject([{ id, reason: 'forbidden' }])
+    expect(bob.notified('sessionMessage')).toEqual([])
+    expect(bob.notified('presenceChanged')).toEqual([])
   })
 })

@@ -86,9 +86,24 @@ export class Audience {
       if (subscriber.watches !== undefined) this.#tell(subscriber, gap)
   }
 
-  #dismissWhomItForbids(screen: Screen, record: SessionRecord): void {
+  /** This subscriber has other claims now: is it still to see the session? What is not known here shows with the next update. */
+  recheck(subscriber: Subscriber, record: SessionRecord): void {
+    if (!this.#members.get(subscriber) !== undefined) return
+    try {
+      const screen = this.#options.notifier.screen(record)
+      if (screen !== null) this.#dismissWhomItForbids(screen, record, [subscriber])
+    } catch (error) {
+      this.#hidden = { error }
+    }
+  }
+
+  #dismissWhomItForbids(
+    screen: Screen,
+    record: SessionRecord,
+    subscribers: readonly Subscriber[] = [...this.#members.keys()],
+  ): void {
     let ended: EndedNotification | null = null
-    for (const { subscriber } of [...this.#members.values()]) {
+    for (const subscriber of subscribers) {
       const { watches, principal } = subscriber
       if (watches === undefined || screen(principal, watches) === null) continue
       this.#members.delete(subscriber)

@@ -230,6 +230,11 @@ export class FanOut implements UpdateSink {
     this.#letGo(subject)
   }
 
+  /** The subscriber's principal has other claims now: whoever has no right to the session any more is told so, and let go. */
+  recheck(id: SessionId, subscriber: Subscriber): void {
+    this.#subjects.get(id)?.recheck(subscriber)
+  }
+
   /** See {@link Subject.settle}: every reply that carries a record asks first. */
   settle(subscriber: Subscriber, record: SessionRecord): SessionRecord {
     return this.#subjects.get(record.id)?.settle(subscriber, record) ?? record

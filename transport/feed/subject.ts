@@ -121,6 +121,12 @@ export class Subject {
     }
   }
 
+  /** Its principal has other claims now. */
+  recheck(subscriber: Subscriber): void {
+    if (this.#latest !== null) this.#audience.recheck(subscriber, this.#latest)
+    if (this.#audience.size === 0) this.#options.onEnded(this)
+  }
+
   leave(subscriber: Subscriber): void {
     this.#audience.leave(subscriber)
   }

@@ -104,7 +104,10 @@ export class Connection implements Client, SocketOwner, OutletOwner {
     this.#outlet = new Outlet(socket, stream, options, this)
     serveSocket(socket, this)
     login?.start({
-      onPrincipal: () => this.#subscriptions.forgetViews(),
+      onPrincipal: () => {
+        this.#subscriptions.forgetViews()
+        for (const id of [...this.#subscriptions.ids()]) this.#options.context.fanOut.recheck(id, this)
+      },
       onExpired: (kind) => this.close(kind),
     })
   }
