@@ -38,7 +38,7 @@ describe('a network that delays, cuts, half-opens, swallows, stalls and doubles 
       const watchers = [1, 2, 3].map(() => new Watcher(watched.proxy.url, 'ada', ROOMS).start())
       const stranger = new Stranger(watched.proxy.url, ROOMS).start()
       await sleep(500)
-      for (const network of networks) network.rage(1500)
+      for (const network of networks) network.rage(1000)
       await sleep(duration(10_000, 120_000))
       await Promise.all(networks.map((network) => network.calm()))
       const healedAt = Date.now()
