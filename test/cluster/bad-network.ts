@@ -13,6 +13,7 @@ export class BadNetwork {
   readonly counts: Record<string, number> = {}
   readonly #dice: Dice
   readonly #doubled: Doubled
+  #deck: number[] = []
   #isRunning = true
   #running: Promise<void> = Promise.resolve()
 
@@ -58,9 +59,12 @@ export class BadNetwork {
     }
   }
 
+  /** All kinds come in turn, in an order of chance: a short run has each of them too. */
   #choose(): Fault {
     const dice = this.#dice
-    switch (dice.below(6)) {
+    if (this.#deck.length === 0) this.#deck = [0, 1, 2, 3, 4, 5, 6]
+    const [kind] = this.#deck.splice(dice.below(this.#deck.length), 1)
+    switch (kind) {
       case 0:
         return { kind: 'delay', ms: dice.below(150), jitterMs: dice.below(200) }
       case 1:
@@ -71,6 +75,9 @@ export class BadNetwork {
         return { kind: 'blackhole', directions: dice.pick([BOTH, ['up'], ['down']]) }
       case 4:
         return { kind: 'stall' }
+      case 5:
+        // What was asked is done, and nobody is told.
+        return { kind: 'blackhole', directions: ['down'] }
       default:
         return { kind: 'duplicate', direction: this.#doubled === 'up' ? 'up' : dice.pick(BOTH) }
     }

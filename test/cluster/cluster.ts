@@ -110,8 +110,10 @@ export class Cluster {
     return false
   }
 
+  /** Of one worker; asked again, of the next one: a connection that is kept would lead to the same. */
   async health(): Promise<Health> {
-    const response = await fetch(this.url.replace(/^ws/, 'http').replace(/\/ws$/, '/healthz'))
+    const url = this.url.replace(/^ws/, 'http').replace(/\/ws$/, '/healthz')
+    const response = await fetch(url, { headers: { connection: 'close' } })
     return (await response.json()) as Health
   }
 
