@@ -88,7 +88,7 @@ export class Audience {
 
   /** This subscriber has other claims now: is it still to see the session? What is not known here shows with the next update. */
   recheck(subscriber: Subscriber, record: SessionRecord): void {
-    if (!this.#members.get(subscriber) !== undefined) return
+    if (this.#members.get(subscriber) === undefined) return
     try {
       const screen = this.#options.notifier.screen(record)
       if (screen !== null) this.#dismissWhomItForbids(screen, record, [subscriber])
