@@ -130,8 +130,9 @@ describe('a client that reads slowly', () => {
     }
     await until(() => slow.replies().length === 2)
     slow.socket.pause()
+    // More than the kernel takes for it.
     for (let n = 0; n < 600; n++) {
-      present.feed.onMessage({ kind: 'message', id: sessionId('a'), message: `"${'x'.repeat(20_000)}"` })
+      present.feed.onMessage({ kind: 'message', id: sessionId('a'), message: `"${'x'.repeat(100_000)}"` })
       if (n % 5 === 0) await new Promise((resolve) => setImmediate(resolve))
     }
     for (const id of ['a', 'b']) {
