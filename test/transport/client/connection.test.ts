@@ -208,14 +208,14 @@ describe('requests of a client', () => {
 
   it('tell the reason when it was the same until the end', async () => {
     server.answer = () => refusal('unavailable', true)
-    const client = connect({ requestTimeoutMs: 60 })
+    const client = connect({ requestTimeoutMs: 300 })
     await expect(client.updateSession('a', { type: 'ADD' })).rejects.toMatchObject({ code: 'unavailable' })
   })
 
   it('stay in doubt once one try may have been applied', async () => {
     const answers = [refusal('timeout', true, { outcome: 'unknown' }), refusal('unavailable', true)]
     server.answer = () => answers.shift() ?? answers[0] ?? refusal('unavailable', true)
-    const client = connect({ requestTimeoutMs: 60 })
+    const client = connect({ requestTimeoutMs: 300 })
     await expect(client.updateSession('a', { type: 'ADD' })).rejects.toMatchObject({
       code: 'timeout',
       outcome: 'unknown',
