@@ -16,7 +16,7 @@ export default defineConfig({
           pool: 'forks',
           // Many of them mostly wait, for servers that start and time that passes.
           maxWorkers: 3,
-          testTimeout: 60_000,
+          testTimeout: 30_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 0 },
         },

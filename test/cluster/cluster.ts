@@ -11,7 +11,7 @@ import type { RuntimeHealth } from '../../runtime/runtime.ts'
 import type { AuditHealth } from '../../persistence/audit/worker.ts'
 
 const PROJECT = join(import.meta.dirname, '..', '..')
-const START_MS = 60_000
+const START_MS = 30_000
 
 export type Health = RuntimeHealth & { readonly audit: AuditHealth | null }
 

@@ -15,9 +15,9 @@ const DEFINITIONS = join(import.meta.dirname, 'patterns')
 const CLIENTS = 8
 /** At full length a worker has time to prove itself: else the pauses before it is started again grow, and there is nobody left to kill. */
 const KILL_EVERY_MS = duration(1000, 1500)
-const INSTANCES = duration(4, 24)
+const INSTANCES = duration(6, 24)
 /** Sessions begin throughout this time; workers are killed throughout it, and a little longer. */
-const SPREAD_MS = duration(7_000, 30_000)
+const SPREAD_MS = duration(10_000, 30_000)
 const END_MS = 60_000
 
 interface Instance {

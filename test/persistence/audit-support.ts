@@ -163,7 +163,7 @@ function moduleOf(body: string): string {
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what: string,
-  ms = 60_000,
+  ms = 20_000,
 ): Promise<void> {
   const end = performance.now() + ms
   while (!(await condition())) {
