@@ -20,21 +20,17 @@ import { variants } from './end-to-end/variants.ts'
 import { defaultConfig } from './load/plan.ts'
 import type { LoadConfig } from './load/plan.ts'
 import { describeLoad } from './load/report.ts'
+import { commonFlags, withBackends } from './support/backends.ts'
 import { BenchPostgres } from './support/bench-postgres.ts'
-import { BenchRedis } from './support/bench-redis.ts'
+import type { BenchRedis } from './support/bench-redis.ts'
 import { describeMachine, writeResults } from './support/results.ts'
-import { withServers } from './support/servers.ts'
 
 const { values: flags } = parseArgs({
   options: {
-    quick: { type: 'boolean', default: false },
-    'redis-url': { type: 'string' },
-    'database-url': { type: 'string' },
-    rounds: { type: 'string' },
+    ...commonFlags,
     seconds: { type: 'string' },
     clients: { type: 'string', default: '64' },
     sessions: { type: 'string', default: '1024' },
-    workers: { type: 'string', default: '2' },
   },
 })
 
@@ -54,20 +50,14 @@ const sharedSessions: Scenario = { ...ownSessions, sessions: Math.ceil(clients /
 /** What clients of a shared session do besides changing it. */
 const mixed: Scenario = { ...ownSessions, mix: { getSession: 4, updateSession: 4, broadcastToSession: 2 } }
 
-await withServers(
-  { redisUrl: flags['redis-url'], databaseUrl: flags['database-url'] },
-  async ({ redisUrl, databaseUrl }) => {
-    if (databaseUrl === null) throw new Error('a PostgreSQL is needed')
-    const redis = new BenchRedis(redisUrl)
-    const postgres = await BenchPostgres.connect(databaseUrl)
-    try {
-      await compare(redisUrl, databaseUrl, redis, postgres)
-    } finally {
-      await redis.close()
-      await postgres.close()
-    }
-  },
-)
+await withBackends(flags, async ({ redisUrl, databaseUrl, redis }) => {
+  const postgres = await BenchPostgres.connect(databaseUrl)
+  try {
+    await compare(redisUrl, databaseUrl, redis, postgres)
+  } finally {
+    await postgres.close()
+  }
+})
 
 async function compare(
   redisUrl: string,

@@ -13,19 +13,15 @@ import type { UpdatesPlan, UpdatesReport } from './crowd/plan.ts'
 import { table } from './load/report.ts'
 import { cpuBetween, noSample, sampleCpu } from './support/cpu.ts'
 import type { CpuUse } from './support/cpu.ts'
-import { BenchRedis } from './support/bench-redis.ts'
+import { commonFlags, withBackends } from './support/backends.ts'
+import type { Backends } from './support/backends.ts'
 import { describeMachine, median, writeResults } from './support/results.ts'
-import { withServers } from './support/servers.ts'
 
 const { values: flags } = parseArgs({
   options: {
-    quick: { type: 'boolean', default: false },
-    'redis-url': { type: 'string' },
-    'database-url': { type: 'string' },
-    rounds: { type: 'string' },
+    ...commonFlags,
     seconds: { type: 'string' },
     subscribers: { type: 'string', default: '1000' },
-    workers: { type: 'string', default: '2' },
     window: { type: 'string', default: '4' },
   },
 })
@@ -48,30 +44,16 @@ interface Round {
   readonly paced: OfEach<Measured>
 }
 
-await withServers(
-  { redisUrl: flags['redis-url'], databaseUrl: flags['database-url'] },
-  async ({ redisUrl, databaseUrl }) => {
-    if (databaseUrl === null) throw new Error('a PostgreSQL is needed')
-    const redis = new BenchRedis(redisUrl)
-    try {
-      const server = await redis.server()
-      printHeader(server.version)
-      const all: Round[] = []
-      for (let round = 0; round < rounds; round++)
-        all.push(await runRound(round, server.pid, { redisUrl, databaseUrl, redis }))
-      const summary = describe(all)
-      console.log(`written to ${await writeResults('fan-out', { flags, summary, rounds: all })}`)
-    } finally {
-      await redis.close()
-    }
-  },
-)
+await withBackends(flags, async (backends) => {
+  const server = await backends.redis.server()
+  printHeader(server.version)
+  const all: Round[] = []
+  for (let round = 0; round < rounds; round++) all.push(await runRound(round, server.pid, backends))
+  const summary = describe(all)
+  console.log(`written to ${await writeResults('fan-out', { flags, summary, rounds: all })}`)
+})
 
-async function runRound(
-  round: number,
-  redisPid: number,
-  backends: { redisUrl: string; databaseUrl: string; redis: BenchRedis },
-): Promise<Round> {
+async function runRound(round: number, redisPid: number, backends: Backends): Promise<Round> {
   const order = round % 2 === 0 ? crowdVariants : [...crowdVariants].reverse()
   const crowds = {} as OfEach<CrowdedServer>
   try {

@@ -13,18 +13,14 @@ import type { CrowdVariant } from './crowd/variants.ts'
 import { WorkerMemory } from './idle/worker-memory.ts'
 import type { Memory } from './idle/worker-memory.ts'
 import { table } from './load/report.ts'
-import { BenchRedis } from './support/bench-redis.ts'
+import { commonFlags, withBackends } from './support/backends.ts'
+import type { Backends } from './support/backends.ts'
 import { describeMachine, median, writeResults } from './support/results.ts'
-import { withServers } from './support/servers.ts'
 
 const { values: flags } = parseArgs({
   options: {
-    quick: { type: 'boolean', default: false },
-    'redis-url': { type: 'string' },
-    'database-url': { type: 'string' },
-    rounds: { type: 'string' },
+    ...commonFlags,
     connections: { type: 'string' },
-    workers: { type: 'string', default: '2' },
   },
 })
 
@@ -49,39 +45,24 @@ interface PerConnection {
   readonly live: number
 }
 
-interface Backends {
-  readonly redisUrl: string
-  readonly databaseUrl: string
-  readonly redis: BenchRedis
-}
-
-await withServers(
-  { redisUrl: flags['redis-url'], databaseUrl: flags['database-url'] },
-  async ({ redisUrl, databaseUrl }) => {
-    if (databaseUrl === null) throw new Error('a PostgreSQL is needed')
-    const redis = new BenchRedis(redisUrl)
-    try {
-      printHeader((await redis.server()).version)
-      const all: PerConnection[] = []
-      for (let round = 0; round < rounds; round++) {
-        const order = round % 2 === 0 ? crowdVariants : [...crowdVariants].reverse()
-        for (const { name, sessions } of rows) {
-          for (const variant of order) {
-            const one = await measure({ redisUrl, databaseUrl, redis }, variant, name, sessions)
-            console.log(
-              `  ${variant.padEnd(9)} ${name.padEnd(15)} RSS ${kB(one.rss)} kB, live ${kB(one.live)} kB`,
-            )
-            all.push(one)
-          }
-        }
+await withBackends(flags, async (backends) => {
+  printHeader((await backends.redis.server()).version)
+  const all: PerConnection[] = []
+  for (let round = 0; round < rounds; round++) {
+    const order = round % 2 === 0 ? crowdVariants : [...crowdVariants].reverse()
+    for (const { name, sessions } of rows) {
+      for (const variant of order) {
+        const one = await measure(backends, variant, name, sessions)
+        console.log(
+          `  ${variant.padEnd(9)} ${name.padEnd(15)} RSS ${kB(one.rss)} kB, live ${kB(one.live)} kB`,
+        )
+        all.push(one)
       }
-      const summary = describe(all)
-      console.log(`written to ${await writeResults('idle-connections', { flags, summary, all })}`)
-    } finally {
-      await redis.close()
     }
-  },
-)
+  }
+  const summary = describe(all)
+  console.log(`written to ${await writeResults('idle-connections', { flags, summary, all })}`)
+})
 
 async function measure(
   backends: Backends,

@@ -8,21 +8,17 @@ import { parseArgs } from 'node:util'
 import { startCrowd } from './crowd/crowded-server.ts'
 import type { UpdatesReport } from './crowd/plan.ts'
 import { table } from './load/report.ts'
-import { BenchRedis } from './support/bench-redis.ts'
+import { commonFlags, withBackends } from './support/backends.ts'
+import type { Backends } from './support/backends.ts'
 import { describeMachine, median, writeResults } from './support/results.ts'
-import { withServers } from './support/servers.ts'
 
 const { values: flags } = parseArgs({
   options: {
-    quick: { type: 'boolean', default: false },
-    'redis-url': { type: 'string' },
-    'database-url': { type: 'string' },
-    rounds: { type: 'string' },
+    ...commonFlags,
     seconds: { type: 'string' },
     subscribers: { type: 'string', default: '200' },
     slow: { type: 'string', default: '100' },
     rate: { type: 'string', default: '20' },
-    workers: { type: 'string', default: '2' },
   },
 })
 
@@ -30,35 +26,17 @@ const seconds = Number(flags.seconds ?? (flags.quick ? 4 : 10))
 const rounds = Number(flags.rounds ?? (flags.quick ? 1 : 5))
 const counts = [0, Number(flags.slow)] as const
 
-interface Backends {
-  readonly redisUrl: string
-  readonly databaseUrl: string
-  readonly redis: BenchRedis
-}
-
 interface Round {
   readonly without: UpdatesReport
   readonly beside: UpdatesReport
 }
 
-await withServers(
-  { redisUrl: flags['redis-url'], databaseUrl: flags['database-url'] },
-  async ({ redisUrl, databaseUrl }) => {
-    if (databaseUrl === null) throw new Error('a PostgreSQL is needed')
-    const redis = new BenchRedis(redisUrl)
-    try {
-      printHeader((await redis.server()).version)
-      const all: Round[] = []
-      for (let round = 0; round < rounds; round++)
-        all.push(await runRound(round, { redisUrl, databaseUrl, redis }))
-      console.log(
-        `written to ${await writeResults('slow-subscribers', { flags, summary: describe(all), all })}`,
-      )
-    } finally {
-      await redis.close()
-    }
-  },
-)
+await withBackends(flags, async (backends) => {
+  printHeader((await backends.redis.server()).version)
+  const all: Round[] = []
+  for (let round = 0; round < rounds; round++) all.push(await runRound(round, backends))
+  console.log(`written to ${await writeResults('slow-subscribers', { flags, summary: describe(all), all })}`)
+})
 
 async function runRound(round: number, backends: Backends): Promise<Round> {
   const reports = new Map<number, UpdatesReport>()

@@ -3,8 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { RawData } from 'ws'
 import { TroupeError, errorKinds } from '../../actors/errors.ts'
 import type { Caller, Logger, Principal } from '../../actors/ports.ts'
-import { comparePositions } from '../../actors/session.ts'
-import type { Position, SessionId, SessionRecord } from '../../actors/session.ts'
+import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import { newClientId } from '../feed/subscriber.ts'
 import type { EndedNotification, Notification } from '../feed/subscriber.ts'
 import { closeKinds, type CloseKindName } from '../protocol/close-codes.ts'
@@ -19,6 +18,7 @@ import type { Client } from './client.ts'
 import { serveSocket, type ClientSocket, type SocketOwner } from './client-socket.ts'
 import { Creations } from './creations.ts'
 import type { Flusher } from './flusher.ts'
+import { HeldEnds } from './held-ends.ts'
 import { IdleWatch } from './idle-watch.ts'
 import type { GatewayLimits } from './limits.ts'
 import { prepare, type MethodContext, type Prepared } from './methods.ts'
@@ -68,10 +68,7 @@ export class Connection implements Client, SocketOwner, OutletOwner {
   #creations: Creations | null = null
   /** How to give up what waits for something that may never come. */
   #held: Set<() => void> | null = null
-  /** Sessions with replies under way, and how many: a reply may tell of a time before the end. */
-  #replying: Map<string, number> | null = null
-  /** Ends that are told behind those replies. */
-  #ends: Map<string, EndedNotification> | null = null
+  readonly #heldEnds = new HeldEnds()
   #inFlight = 0
   #crowded = false
   #retiring = false
@@ -273,10 +270,7 @@ export class Connection implements Client, SocketOwner, OutletOwner {
       prepared.start()
     } else {
       call.lane = prepared.lane
-      if (call.idText !== null) {
-        this.#replying ??= new Map()
-        this.#replying.set(prepared.lane, (this.#replying.get(prepared.lane) ?? 0) + 1)
-      }
+      if (call.idText !== null) this.#heldEnds.begin(prepared.lane)
       this.#order ??= new RequestOrder()
       this.#order.enter(prepared.lane, prepared.order, prepared.start)
     }
@@ -312,18 +306,13 @@ export class Connection implements Client, SocketOwner, OutletOwner {
   }
 
   replied(lane: string): void {
-    const others = (this.#replying?.get(lane) ?? 1) - 1
-    if (others > 0) this.#replying?.set(lane, others)
-    else {
-      if (this.#replying?.delete(lane) === true && this.#replying.size === 0) this.#replying = null
-      this.#tellEnd(lane)
-    }
+    this.#tellEnd(this.#heldEnds.replied(lane))
   }
 
   viewForReply(record: SessionRecord): string {
     const { fanOut, service } = this.#options.context
     const newest = fanOut.settle(this, record)
-    this.#tellEnd(newest.id, newest)
+    this.#tellEnd(this.#heldEnds.before(newest.id, newest))
     if (this.#outlet.congested) this.#outlet.settled(newest.id, newest)
     const view = service.encodeView(newest, this.principal)
     this.#subscriptions.sent(newest.id, newest)
@@ -335,13 +324,9 @@ export class Connection implements Client, SocketOwner, OutletOwner {
     if (notification.kind === 'ended') {
       this.#subscriptions.delete(id)
       this.#idleWatch?.touch()
-      if (this.#replying?.has(id) === true) {
-        this.#ends ??= new Map()
-        this.#ends.set(id, notification)
-        return
-      }
+      if (this.#heldEnds.hold(notification)) return
     } else if (notification.kind === 'updated') {
-      this.#tellEnd(id, notification.record)
+      this.#tellEnd(this.#heldEnds.before(id, notification.record))
       const frame = this.#subscriptions.frameOf(notification, this.principal, this.#outlet.congested)
       this.#outlet.notify(notification, frame)
       return
@@ -353,12 +338,8 @@ export class Connection implements Client, SocketOwner, OutletOwner {
     this.blame('sessionUpdated', error)
   }
 
-  /** @param before tell it only if it was before this, which comes next */
-  #tellEnd(lane: string, before?: Position): void {
-    const ended = this.#ends?.get(lane)
-    if (ended === undefined || (before !== undefined && comparePositions(ended.position, before) > 0)) return
-    this.endTold(ended.id)
-    this.#outlet.notify(ended)
+  #tellEnd(ended: EndedNotification | null): void {
+    if (ended !== null) this.#outlet.notify(ended)
   }
 
   blame(method: string, thrown: unknown): TroupeError {
@@ -413,7 +394,7 @@ export class Connection implements Client, SocketOwner, OutletOwner {
   }
 
   endTold(id: SessionId): void {
-    if (this.#ends?.delete(id) === true && this.#ends.size === 0) this.#ends = null
+    this.#heldEnds.told(id)
   }
 }
 
