@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-/** Tests that start and kill whole clusters: two at a time, as they mostly wait, and after all others. */
+/** Tests that start and kill whole clusters: one at a time, after all others, so that they have the machine. */
 const clusterTests = 'test/cluster/**/*.test.ts'
 
 // The projects do not extend what stands here: each would start servers of its own.
@@ -14,8 +14,7 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: [clusterTests],
           pool: 'forks',
-          // Many of them mostly wait, for servers that start and time that passes.
-          maxWorkers: 3,
+          maxWorkers: 2,
           testTimeout: 30_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 0 },
@@ -26,7 +25,7 @@ export default defineConfig({
           name: 'cluster',
           include: [clusterTests],
           pool: 'forks',
-          maxWorkers: 2,
+          maxWorkers: 1,
           testTimeout: 120_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 1 },

@@ -57,13 +57,13 @@ describe('a client with a function for its token', () => {
     let isAway = false
     let asked = 0
     const client = connect(url, () => {
-      if (!isAway) return tokenOf('ada', { expiresIn: 2 })
+      if (!isAway) return tokenOf('ada', { expiresIn: 4 })
       asked++
       throw new Error('the login service is away')
     })
     await client.createSession('counter', { id: 'a' })
     isAway = true
-    await until(() => client.status.getSnapshot().state !== 'open', 5000)
+    await until(() => client.status.getSnapshot().state !== 'open', 8000)
     expect(asked).toBeGreaterThan(2)
     isAway = false
     expect(await client.getSession('a')).toMatchObject({ seenBy: 'ada' })
