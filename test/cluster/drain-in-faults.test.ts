@@ -14,7 +14,7 @@ const SEED = Number(process.env['TROUPE_SEED'] ?? 1)
 const DRAIN_MS = 3000
 const ENV = { AUTH_SECRET: SECRET, HEARTBEAT_MS: '2000', DRAIN_TIMEOUT_MS: String(DRAIN_MS) }
 /** Over the deadline: until the process is gone, on a machine with other work. */
-const SLACK_MS = 1500
+const SLACK_MS = 6000
 const FILES = [join(import.meta.dirname, 'rooms-of-owners.ts')]
 
 /** A client whose own line is sound, with a request always under way; `closed`: the code that it is closed with. */

@@ -41,9 +41,11 @@ export function errorOfReply(error: unknown): ClientError {
   const { message, data } = error as { message?: unknown; data?: unknown }
   const details = typeof data === 'object' && data !== null ? (data as Record<string, unknown>) : {}
   const { code, retryable, ...rest } = details
+  // A limit of a number, such as that of subscriptions: no time is told after which it would be another one.
+  const isFull = code === 'rate_limited' && rest['retryAfterMs'] === undefined
   return new ClientError(
     typeof code === 'string' ? (code as ErrorCode) : 'internal',
     typeof message === 'string' ? message : 'the server gave no reason',
-    { retryable: retryable === true, data: rest },
+    { retryable: retryable === true && !isFull, data: rest },
   )
 }

@@ -187,7 +187,7 @@ describe('requests of a client', () => {
     const refused = ['unavailable', 'contention', 'rate_limited']
     server.answer = ({ params }) => {
       const word = refused.shift()
-      if (word !== undefined) return refusal(word, true)
+      if (word !== undefined) return refusal(word, true, word === 'rate_limited' ? { retryAfterMs: 5 } : {})
       return {
         result: { ...viewOf('a', 2, {}), outcome: 'committed', n: (params['event'] as { n: number }).n },
       }
@@ -199,16 +199,23 @@ describe('requests of a client', () => {
     expect(new Set(server.of('updateSession').map(({ key }) => key)).size).toBe(3)
   })
 
+  it('fail at once at a limit that no waiting helps against: a subscription too many is not hoped for in silence', async () => {
+    server.answer = () => refusal('rate_limited', true)
+    const client = connect()
+    await expect(client.session('a').updates().next()).rejects.toMatchObject({ code: 'rate_limited' })
+    expect(server.asked).toHaveLength(1)
+  })
+
   it('tell the reason when it was the same until the end', async () => {
     server.answer = () => refusal('unavailable', true)
-    const client = connect({ requestTimeoutMs: 60 })
+    const client = connect({ requestTimeoutMs: 300 })
     await expect(client.updateSession('a', { type: 'ADD' })).rejects.toMatchObject({ code: 'unavailable' })
   })
 
   it('stay in doubt once one try may have been applied', async () => {
     const answers = [refusal('timeout', true, { outcome: 'unknown' }), refusal('unavailable', true)]
     server.answer = () => answers.shift() ?? answers[0] ?? refusal('unavailable', true)
-    const client = connect({ requestTimeoutMs: 60 })
+    const client = connect({ requestTimeoutMs: 300 })
     await expect(client.updateSession('a', { type: 'ADD' })).rejects.toMatchObject({
       code: 'timeout',
       outcome: 'unknown',
