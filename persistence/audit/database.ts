@@ -69,3 +69,6 @@ export function inTransaction<T>(pool: pg.Pool, use: (client: pg.PoolClient) => 
     }
   })
 }
+
+/** What commands hold of a database, without knowing its library. */
+export type Database = pg.Pool

@@ -1,6 +1,7 @@
 /** The schema of the audit, as numbered steps that are taken once. Steps are only ever added. */
 import type pg from 'pg'
 import { inTransaction, withConnection } from './database.ts'
+import { questionsSchema } from './questions-schema.ts'
 
 interface Migration {
   readonly version: number
@@ -78,6 +79,7 @@ const migrations: readonly Migration[] = [
       );
     `,
   },
+  { version: 2, name: 'questions, forgetting', sql: questionsSchema },
 ]
 
 /** Number of the newest step. */
@@ -112,7 +114,8 @@ export async function migrate(pool: pg.Pool): Promise<string[]> {
   })
 }
 
-async function currentVersion(pool: pg.Pool): Promise<number> {
+/** Number of the newest step that was taken; 0: there is no audit in this database. */
+export async function currentVersion(pool: pg.Pool): Promise<number> {
   return withConnection(pool, async (client) => {
     const found = await client.query<{ table: string | null }>(
       `select to_regclass('troupe_migrations')::text as table`,

@@ -1,146 +1,124 @@
 /**
  * Questions that the audit must be able to answer about itself: is every transition there, once, and in one chain?
+ * One pass over the rows through a cursor, in the order of their key.
  */
 import type pg from 'pg'
+import { ChainCheck } from './chain.ts'
+import type { Doubt, Finding } from './chain.ts'
+import { withSnapshot } from './snapshot.ts'
+import type { Snapshot } from './snapshot.ts'
 
-export type Gap =
-  /** Versions `from` to `to` of this epoch are not there, though later ones are. */
-  | {
-      readonly kind: 'missing'
-      readonly sessionId: string
-      readonly epoch: string
-      readonly from: number
-      readonly to: number
-    }
-  /** Several commits claim one position: a branch that Redis took back, or a fault. */
-  | {
-      readonly kind: 'fork'
-      readonly sessionId: string
-      readonly epoch: string
-      readonly version: number
-      readonly commitIds: readonly string[]
-    }
-  /** A transition names a commit before it that is not the one stored before it. */
-  | {
-      readonly kind: 'broken-chain'
-      readonly sessionId: string
-      readonly epoch: string
-      readonly version: number
-      readonly commitId: string
-      readonly previousCommitId: string | null
-    }
-
-export interface GapQuestion {
+export interface VerifyQuestion {
   /** Only these sessions; all by default. */
-  readonly sessionIds?: readonly string[]
-  /** Findings of each kind at most; 100 by default. */
-  readonly limit?: number
-  /**
-   * First day that is still kept (`2026-01-31`), where older ones were dropped: the first row of a session since
-   * then may be any version.
-   */
-  readonly keptSince?: string
+  readonly sessionIds?: readonly string[] | undefined
+  /** Only what was committed since; a session may then begin with any version. */
+  readonly since?: Date | undefined
+  /** First day that is still kept (`2026-01-31`), where older ones were dropped; as `since`. */
+  readonly keptSince?: string | undefined
+  /** Findings of each kind that are kept at most; 100 by default. All are counted. */
+  readonly limit?: number | undefined
+  /** Called now and then with the rows so far. */
+  readonly onProgress?: ((rows: number) => void) | undefined
 }
 
-/** Rows as all three questions see them; `$1`: session ids or null, `$2`: limit, `$3`: first day kept or null. */
+export interface Verification {
+  readonly rows: number
+  readonly sessions: number
+  /** First and last day that rows were seen of; `null`: there were none. */
+  readonly days: { readonly from: string; readonly to: string } | null
+  readonly counts: Readonly<Record<Finding['kind'], number>>
+  readonly findings: readonly Finding[]
+}
+
+/** Raised epochs whose base is looked up in one question. */
+const DOUBTS_AT_ONCE = 500
+
 const ROWS = `
-  rows as (
-    select session_id, epoch, version, commit_id, previous_commit_id, kind
-      from troupe_transitions
-     where ($1::text[] is null or session_id = any ($1)) and ($3::date is null or day >= $3)
-  )`
+  select session_id, epoch::text, version::text, commit_id, previous_commit_id, day::text
+    from troupe_transitions
+   where ($1::text[] is null or session_id = any ($1)) and ($2::date is null or day >= $2)
+     and ($3::timestamptz is null or day >= ($3::timestamptz at time zone 'UTC')::date and committed_at >= $3)
+   order by session_id, troupe_transitions.epoch, troupe_transitions.version, commit_id`
 
-/*
- * An epoch begins with version 1, unless it was raised: then it goes on from a commit of an epoch before. Version 0 is
- * the expiry of a session whose record had vanished; nothing else is known of it.
+/** The doubts, by their place, whose base is in an earlier epoch. */
+const SETTLE = `
+  select doubt.place::integer as place
+    from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) with ordinality
+           as doubt (session_id, epoch, version, previous_commit_id, place)
+   where exists (select 1 from troupe_transitions earlier
+                  where earlier.session_id = doubt.session_id collate "C" and earlier.epoch < doubt.epoch
+                    and earlier.version = doubt.version - 1
+                    and earlier.commit_id = doubt.previous_commit_id collate "C")`
+
+/**
+ * Looks at the rows of one moment. What still waits in Redis is not there yet, and what PostgreSQL refused stands among
+ * the rejects.
  */
-const MISSING = `
-  with ${ROWS}, positions as (
-    select distinct session_id, epoch, version from rows where version > 0
-  ), steps as (
-    select session_id, epoch, version,
-           lag(version) over (partition by session_id, epoch order by version) as before
-      from positions
-  )
-  select session_id, epoch::text, coalesce(before, 0) + 1 as "from", version - 1 as "to"
-    from steps
-   where version > coalesce(before, 0) + 1
-     and (before is not null
-          or $3::date is null and not exists (
-            select 1 from rows first join rows earlier
-                on earlier.session_id = first.session_id and earlier.epoch < first.epoch
-               and earlier.commit_id = first.previous_commit_id and earlier.version = first.version - 1
-             where first.session_id = steps.session_id and first.epoch = steps.epoch and first.version = steps.version))
-   order by session_id, steps.epoch, version
-   limit $2`
+export function verify(pool: pg.Pool, question: VerifyQuestion = {}): Promise<Verification> {
+  const { sessionIds, since, keptSince, limit = 100, onProgress } = question
+  return withSnapshot(pool, async (snapshot) => {
+    const counts = { missing: 0, fork: 0, 'broken-chain': 0, 'taken-back': 0 }
+    const findings: Finding[] = []
+    const onFinding = (finding: Finding): void => {
+      if (++counts[finding.kind] <= limit) findings.push(finding)
+    }
+    let doubts: Doubt[] = []
+    const check = new ChainCheck({
+      opensAnywhere: since !== undefined || keptSince !== undefined,
+      onFinding,
+      onDoubt: (doubt) => doubts.push(doubt),
+    })
+    let [first, last] = ['9999', '']
+    const values = [sessionIds ?? null, keptSince ?? null, since ?? null]
+    for await (const rows of snapshot.rows(ROWS, values)) {
+      for (const [sessionId, epoch, version, commitId, previousCommitId, day] of rows) {
+        check.take({
+          sessionId: sessionId ?? '',
+          epoch: epoch ?? '',
+          version: Number(version),
+          commitId: commitId ?? '',
+          previousCommitId: previousCommitId ?? null,
+        })
+        if (typeof day !== 'string') continue
+        if (day < first) first = day
+        if (day > last) last = day
+      }
+      onProgress?.(check.rows)
+      while (doubts.length >= DOUBTS_AT_ONCE)
+        await settle(snapshot, doubts.splice(0, DOUBTS_AT_ONCE), onFinding)
+    }
+    check.end()
+    for (; doubts.length > 0; doubts = doubts.slice(DOUBTS_AT_ONCE))
+      await settle(snapshot, doubts.slice(0, DOUBTS_AT_ONCE), onFinding)
+    const { rows, sessions } = check
+    return { rows, sessions, days: rows === 0 ? null : { from: first, to: last }, counts, findings }
+  })
+}
 
-const FORKS = `
-  with ${ROWS}
-  select session_id, epoch::text, version, array_agg(commit_id order by commit_id) as commit_ids
-    from rows
-   group by session_id, rows.epoch, version
-  having count(*) > 1
-   order by session_id, rows.epoch, version
-   limit $2`
+async function settle(
+  snapshot: Snapshot,
+  doubts: readonly Doubt[],
+  onFinding: (finding: Finding) => void,
+): Promise<void> {
+  const found = await snapshot.query<{ place: number }>(SETTLE, [
+    doubts.map(({ sessionId }) => sessionId),
+    doubts.map(({ epoch }) => epoch),
+    doubts.map(({ version }) => version),
+    doubts.map(({ previousCommitId }) => previousCommitId),
+  ])
+  const settled = new Set(found.map(({ place }) => place - 1))
+  for (const [index, { sessionId, epoch, version }] of doubts.entries())
+    if (!settled.has(index)) onFinding({ kind: 'missing', sessionId, epoch, from: 1, to: version - 1 })
+}
 
-/*
- * The transitions of one commit all name the commit before it. A row's predecessor is any commit of the version
- * before: where there are several, the question after forks tells.
- */
-const CHAIN = `
-  with ${ROWS}
-  select session_id, epoch::text, version, commit_id, previous_commit_id
-    from rows
-   where version > 1
-     and exists (select 1 from rows before
-                  where before.session_id = rows.session_id and before.epoch = rows.epoch and before.version = rows.version - 1)
-     and not exists (select 1 from rows before
-                      where before.session_id = rows.session_id and before.epoch = rows.epoch
-                        and before.version = rows.version - 1
-                        and (before.commit_id = rows.previous_commit_id
-                             or before.commit_id = rows.commit_id
-                                and before.previous_commit_id is not distinct from rows.previous_commit_id))
-   order by session_id, rows.epoch, version
-   limit $2`
+const kinds: readonly Finding['kind'][] = ['missing', 'fork', 'broken-chain']
 
 /**
  * What is missing, forked or out of line in the audit; empty if versions of each epoch are consecutive, with one
- * commit a position. Ask when the outboxes are empty: what still waits in Redis is not there yet.
+ * commit a position. Ask when the outboxes are empty: what still waits in Redis is not there yet. What a server took back
+ * is in order here: see {@link verify}.
  */
-export async function findGaps(pool: pg.Pool, question: GapQuestion = {}): Promise<Gap[]> {
-  const values = [question.sessionIds ?? null, question.limit ?? 100, question.keptSince ?? null]
-  interface Where {
-    readonly session_id: string
-    readonly epoch: string
-  }
-  const missing = await pool.query<Where & { from: string; to: string }>(MISSING, values)
-  const forks = await pool.query<Where & { version: string; commit_ids: string[] }>(FORKS, values)
-  const broken = await pool.query<
-    Where & { version: string; commit_id: string; previous_commit_id: string | null }
-  >(CHAIN, values)
-  return [
-    ...missing.rows.map((row): Gap => ({
-      kind: 'missing',
-      ...at(row),
-      from: Number(row.from),
-      to: Number(row.to),
-    })),
-    ...forks.rows.map((row): Gap => ({
-      kind: 'fork',
-      ...at(row),
-      version: Number(row.version),
-      commitIds: row.commit_ids,
-    })),
-    ...broken.rows.map((row): Gap => ({
-      kind: 'broken-chain',
-      ...at(row),
-      version: Number(row.version),
-      commitId: row.commit_id,
-      previousCommitId: row.previous_commit_id,
-    })),
-  ]
-
-  function at(row: Where): { sessionId: string; epoch: string } {
-    return { sessionId: row.session_id, epoch: row.epoch }
-  }
+export async function findGaps(pool: pg.Pool, question: VerifyQuestion = {}): Promise<Finding[]> {
+  const { findings } = await verify(pool, question)
+  return kinds.flatMap((kind) => findings.filter((finding) => finding.kind === kind))
 }

@@ -1,10 +1,11 @@
 #!/usr/bin/env node
-/** `troupe start …` and `troupe migrate --check …`: for projects that have Troupe among their packages. */
+/** `troupe start …`, `troupe migrate --check …` and `troupe audit …`: for projects that have Troupe among their packages. */
 export {}
 
 const commands = new Map([
   ['start', './main.js'],
   ['migrate', './migrate.js'],
+  ['audit', './audit.js'],
 ])
 
 const [name = '', ...others] = process.argv.slice(2)

@@ -185,7 +185,7 @@ describe('the audit service', { timeout: 90_000 }, () => {
     await commit('before', 2)
     await until(isDrained, 'drained')
     await place.pool.query(
-      'drop table troupe_transitions, troupe_sessions, troupe_rejects, troupe_migrations',
+      'drop table troupe_transitions, troupe_sessions, troupe_rejects, troupe_migrations cascade',
     )
     const count = await commit('after', 2)
     await until(isDrained, 'drained')

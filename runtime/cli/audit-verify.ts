@@ -1,0 +1,107 @@
+/** `audit verify`: whether every transition is there, once, and in one chain. */
+import type { Finding } from '../../persistence/audit/chain.ts'
+import { compareWithRedis } from '../../persistence/audit/compare.ts'
+import type { Comparison, Newest } from '../../persistence/audit/compare.ts'
+import { countRejects } from '../../persistence/audit/rejects.ts'
+import { verify } from '../../persistence/audit/verify.ts'
+import type { Verification } from '../../persistence/audit/verify.ts'
+import { checkRedis } from '../../persistence/probe-redis.ts'
+import { dayOfOption, EXIT_FINDINGS, EXIT_WHOLE, textOf, timeOf } from './audit-command.ts'
+import type { Asked, AuditCommand } from './audit-command.ts'
+import { count, progress, say } from './audit-output.ts'
+
+export const verifyCommand: AuditCommand = {
+  usage: 'verify [--session ID | --since TIME] [--kept-since DAY] [--json]',
+  options: {
+    session: { type: 'string' },
+    since: { type: 'string' },
+    'kept-since': { type: 'string' },
+    json: { type: 'boolean' },
+  },
+  positionals: { least: 0, most: 0, what: '' },
+  run: runVerify,
+}
+
+async function runVerify({ database, redisUrl, options, values }: Asked): Promise<number> {
+  const session = textOf(values, 'session')
+  const sessionIds = session === undefined ? undefined : [session]
+  const since = timeOf(values, 'since')
+  const keptSince = dayOfOption(values, 'kept-since')
+  const startedAt = performance.now()
+  const found = await verify(database, { sessionIds, since, keptSince, onProgress: progress('rows so far') })
+  let comparison: Comparison | null = null
+  if (redisUrl !== null) {
+    await checkRedis(redisUrl)
+    comparison = await compareWithRedis(database, redisUrl, options.keyPrefix, sessionIds)
+  }
+  const rejects = await countRejects(database, session)
+  const seconds = Number(((performance.now() - startedAt) / 1000).toFixed(2))
+  const findings =
+    Object.values(found.counts).reduce((sum, each) => sum + each, 0) +
+    (comparison === null ? 0 : comparison.missingCount + comparison.lostCount)
+  if (values['json'] === true)
+    await say(JSON.stringify({ isWhole: findings === 0, ...found, redis: comparison, rejects, seconds }))
+  else for (const line of describe(found, comparison, rejects, seconds, findings)) await say(line)
+  return findings === 0 ? EXIT_WHOLE : EXIT_FINDINGS
+}
+
+function describe(
+  { rows, sessions, days, counts, findings }: Verification,
+  comparison: Comparison | null,
+  rejects: number,
+  seconds: number,
+  sum: number,
+): string[] {
+  const range =
+    days === null ? '' : days.from === days.to ? ` of ${days.from}` : ` from ${days.from} to ${days.to}`
+  const unseen = Object.values(counts).reduce((total, each) => total + each, 0) - findings.length
+  return [
+    `Looked at ${count(rows, 'row')} of ${count(sessions, 'session')}${range} in ${seconds} s.`,
+    ...findings.map((finding) => `  ${sentenceOf(finding)}`),
+    ...(unseen > 0 ? [`  … and ${unseen.toLocaleString('en')} more`] : []),
+    ...describeComparison(comparison),
+    ...(rejects === 0
+      ? []
+      : [
+          `${count(rejects, 'record')} could not be stored and stand${rejects === 1 ? 's' : ''} aside: audit rejects.`,
+        ]),
+    sum === 0
+      ? 'The audit is whole: nothing is missing, forked or out of line.'
+      : `${count(sum, 'finding')}.`,
+  ]
+}
+
+function sentenceOf(finding: Finding): string {
+  const where = `${finding.sessionId} (epoch ${finding.epoch})`
+  const versions = (from: number, to: number): string =>
+    from === to ? `version ${from}` : `versions ${from} to ${to}`
+  switch (finding.kind) {
+    case 'missing':
+      return `missing     ${where}: ${versions(finding.from, finding.to)} ${finding.from === finding.to ? 'is' : 'are'} not there, later ones are`
+    case 'fork':
+      return `fork        ${where}: version ${finding.version} was committed as ${finding.commitIds.join(' and as ')}`
+    case 'broken-chain':
+      return `chain       ${where}: version ${finding.version} (${finding.commitId}) follows ${finding.previousCommitId ?? 'nothing'}, which is not the commit before it`
+    case 'taken-back':
+      return `taken back  ${where}: ${versions(finding.from, finding.to)} lost by Redis, which went on from before in epoch ${finding.by}`
+  }
+}
+
+function describeComparison(comparison: Comparison | null): string[] {
+  if (comparison === null)
+    return ['What still waits in Redis was not looked at: give REDIS_URL (--redis-url).']
+  const { sessions, waiting, oldestMs, behind, missing, missingCount, lost, lostCount } = comparison
+  const lag =
+    waiting === 0
+      ? 'nothing waits in the outboxes'
+      : `${count(waiting, 'transition')} of the outboxes still wait${waiting === 1 ? 's' : ''}, for ${(oldestMs / 1000).toFixed(1)} s at most; ${count(behind, 'session')} behind`
+  const name = (what: string, each: Newest): string =>
+    `  ${what} ${each.sessionId} (epoch ${each.epoch}): version ${each.version} (${each.commitId})`
+  return [
+    `Compared with ${count(sessions, 'session')} of Redis: ${lag}.`,
+    ...missing.map((each) => `${name('not audited', each)} is in Redis, and neither in an outbox nor here`),
+    ...(missingCount > missing.length ? [`  … and ${missingCount - missing.length} more`] : []),
+    ...lost.map((each) => `${name('lost       ', each)} is newer than what Redis holds`),
+    ...(lostCount > lost.length ? [`  … and ${lostCount - lost.length} more`] : []),
+  ]
+}
