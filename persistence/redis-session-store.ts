@@ -54,6 +54,8 @@ export class RedisSessionStore implements SessionStore {
   readonly #commits: Redis
   readonly #reads: Redis
   readonly #readSeal: ReplySeal
+  /** Reads that are not sent yet, as those of one turn are sent together at its end: who asks for the same joins them. */
+  readonly #asked = new Map<SessionId, Promise<SessionRecord | null>>()
   readonly #commit = new Script('commit')
   readonly #checkHomes = new Script('check-homes')
   readonly #look = new Script('look')
@@ -139,6 +141,16 @@ export class RedisSessionStore implements SessionStore {
 
   async read(id: SessionId): Promise<SessionRecord | null> {
     await this.#whenCompared()
+    let asked = this.#asked.get(id)
+    if (asked === undefined) {
+      asked = this.#read(id)
+      if (this.#asked.size === 0) setImmediate(() => this.#asked.clear())
+      this.#asked.set(id, asked)
+    }
+    return asked
+  }
+
+  async #read(id: SessionId): Promise<SessionRecord | null> {
     const [text] = await Promise.all([
       this.#reads.get(this.#keys.session(id)),
       // A record does not say whose it is.

@@ -117,6 +117,17 @@ export class Cluster {
     return (await response.json()) as Health
   }
 
+  /** WebSockets that are open now, at all workers. */
+  async connections(): Promise<number> {
+    const workers = this.pids('worker.js').length
+    const byWorker = new Map<number, number>()
+    while (byWorker.size < workers) {
+      const { pid, connections } = await this.health()
+      byWorker.set(pid, connections)
+    }
+    return [...byWorker.values()].reduce((sum, each) => sum + each, 0)
+  }
+
   /** Resolves once PostgreSQL holds all that was committed. */
   async whenAuditCaughtUp(timeoutMs: number): Promise<void> {
     const deadline = Date.now() + timeoutMs

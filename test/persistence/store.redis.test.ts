@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { PARTITIONS, partitionOf, partitionTags } from '../../actors/partitions.ts'
 import type { StoreFailure } from '../../actors/ports.ts'
@@ -53,6 +54,35 @@ describe('calls', () => {
   it('a server that forgot the script is told it again', async () => {
     await cluster.redis.script('FLUSH')
     expect(await writer.run(writer.creation(sid('forgotten')))).toMatchObject({ kind: 'committed' })
+  })
+})
+
+describe('reads', () => {
+  it('CM7 those that leave together ask once; none is older than what was acknowledged before it', async () => {
+    const id = sid('read-by-many')
+    let newest = await writer.write(writer.creation(id))
+    const turn = await Promise.all([writer.store.read(id), writer.store.read(id), writer.store.read(id)])
+    expect(new Set(turn).size).toBe(1)
+
+    let isWriting = true
+    const older: unknown[] = []
+    const readOn = async (): Promise<void> => {
+      while (isWriting) {
+        const { version } = newest
+        const record = await writer.store.read(id)
+        if ((record?.version ?? 0) < version) older.push([version, record?.version])
+        await nextTurn()
+      }
+    }
+    const readers = Array.from({ length: 8 }, readOn)
+    for (let written = 0; written < 300; written++) {
+      newest = await writer.write(writer.commit(id, newest))
+      const record = await writer.store.read(id)
+      if (record?.version !== newest.version) older.push([newest.version, record?.version])
+    }
+    isWriting = false
+    await Promise.all(readers)
+    expect(older).toEqual([])
   })
 })
 

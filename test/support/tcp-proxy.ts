@@ -12,8 +12,8 @@ export type Fault =
   | { readonly kind: 'half-open'; readonly gone: 'client' | 'server' }
   /** Bytes vanish; lines in which some did stay dead for good, and new ones are taken and never answered. */
   | { readonly kind: 'blackhole'; readonly directions: readonly Direction[] }
-  /** Nothing is taken from either side, and nothing is lost. */
-  | { readonly kind: 'stall' }
+  /** Nothing is taken from who sends in these directions, and nothing is lost. */
+  | { readonly kind: 'stall'; readonly directions?: readonly Direction[] }
   /** The next bytes come twice. */
   | { readonly kind: 'duplicate'; readonly direction: Direction }
 
@@ -118,7 +118,7 @@ export class TcpProxy {
         for (const line of hit) for (const each of fault.directions) line[each].treat({ isLost: true })
         break
       case 'stall':
-        for (const each of BOTH) treat(each, { isHeld: true })
+        for (const each of fault.directions ?? BOTH) treat(each, { isHeld: true })
         break
       case 'duplicate':
         for (const line of hit) line[fault.direction].treat({ isDoubled: true })
