@@ -10,9 +10,11 @@ import { dueTimes } from '../../actors/timers.ts'
 
 /** All partitions are looked at within this time. */
 const ROUND_MS = 1000
+/** Partitions that are looked at together: waking up for each by itself costs more than the look. */
+const AT_ONCE = 8
 /** What is due later is left to a later look. */
 const HORIZON_MS = 2 * ROUND_MS
-/** Of one partition at a time; the rest waits for the next look, so that a flood delays nobody. */
+/** Of one partition; the rest waits for the next look, so that a flood delays nobody. */
 const MAX_AT_ONCE = 1000
 /**
  * Without a look at its partition for so long this process fires no timer: there may have been a downtime, which the next look
@@ -176,29 +178,35 @@ export class Clockwork {
   }
 
   async #sweep(): Promise<void> {
+    const partitions = Array.from({ length: AT_ONCE }, (_, index) => (this.#partition + index) % PARTITIONS)
+    const wereFull = await Promise.all(partitions.map((partition) => this.#sweepOne(partition)))
+    // Always on to the next: what cannot be worked off here must not hold up the others.
+    this.#partition = (this.#partition + AT_ONCE) % PARTITIONS
+    if (this.#partition < AT_ONCE) this.#forgetWaiting()
+    if (this.#firstRound > 0) this.#firstRound -= AT_ONCE
+    const isHurried = wereFull.includes(true) || this.#firstRound > 0
+    this.#schedule(isHurried ? 0 : (ROUND_MS * AT_ONCE) / PARTITIONS)
+  }
+
+  /** @returns whether more is due there than was found */
+  async #sweepOne(partition: number): Promise<boolean> {
     const { store, deliver, clock, log } = this.#options
-    let isFull = false
     try {
-      if ((this.#yielded.get(this.#partition) ?? 0) > clock.now()) return
-      const { skip } = this.#looks[this.#partition] ?? NEVER
-      const { due, hasMail, downtime } = await store.look(this.#partition, HORIZON_MS, MAX_AT_ONCE, skip)
+      if ((this.#yielded.get(partition) ?? 0) > clock.now()) return false
+      const { skip } = this.#looks[partition] ?? NEVER
+      const { due, hasMail, downtime } = await store.look(partition, HORIZON_MS, MAX_AT_ONCE, skip)
       const atMs = clock.now()
-      this.#looks[this.#partition] = { atMs, downtime, skip: 0 }
-      if (hasMail) deliver(this.#partition)
+      this.#looks[partition] = { atMs, downtime, skip: 0 }
+      if (hasMail) deliver(partition)
       // Where the last one is not due yet, all that is due was found.
-      isFull = due.length === MAX_AT_ONCE && (due.at(-1)?.dueMs ?? Infinity) <= store.now()
+      const isFull = due.length === MAX_AT_ONCE && (due.at(-1)?.dueMs ?? Infinity) <= store.now()
       const wereDone = await Promise.all(due.map((each) => this.#look(each)))
       const undone = wereDone.filter((wasDone) => !wasDone).length
-      if (isFull) this.#looks[this.#partition] = { atMs, downtime, skip: skip + undone }
+      if (isFull) this.#looks[partition] = { atMs, downtime, skip: skip + undone }
+      return isFull
     } catch (error) {
-      log.debug({ partition: this.#partition, reason: messageOf(error) }, 'could not sweep')
-      isFull = false
-    } finally {
-      // Always on to the next: what cannot be worked off here must not hold up the others.
-      this.#partition = (this.#partition + 1) % PARTITIONS
-      if (this.#partition === 0) this.#forgetWaiting()
-      if (this.#firstRound > 0) this.#firstRound--
-      this.#schedule(isFull || this.#firstRound > 0 ? 0 : ROUND_MS / PARTITIONS)
+      log.debug({ partition, reason: messageOf(error) }, 'could not sweep')
+      return false
     }
   }
 
