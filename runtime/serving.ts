@@ -42,7 +42,10 @@ export class Serving {
       node: store.node,
       clock,
       logger: log,
-      read: (id) => store.read(id),
+      read: async (id) => {
+        const record = await store.read(id)
+        return record === null ? null : this.host.shared(record)
+      },
       history: async (record, count) =>
         this.host.keepsHistory(record) ? store.history(record.id, count) : [],
       positions: (ids) => store.positions(ids),

@@ -16,8 +16,8 @@ import { partitionOf } from '../../actors/partitions.ts'
 import type { Registry } from '../../actors/registry.ts'
 import { isLifetime } from '../../actors/define-session.ts'
 import { hasUnstorableCharacter } from '../../actors/storable.ts'
-import { parseSessionId } from '../../actors/session.ts'
-import type { Position, PublicState, SessionId, SessionRecord } from '../../actors/session.ts'
+import { parseSessionId, type Position, type PublicState } from '../../actors/session.ts'
+import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import { checkUntil } from '../../actors/until.ts'
 import type { Until } from '../../actors/until.ts'
 import { sleep } from '../clock.ts'
@@ -229,6 +229,11 @@ export class SessionHost implements SessionService {
   /** See {@link Permissions.screen}. */
   screen(record: SessionRecord): Screen | null {
     return this.#permissions.screen(record)
+  }
+
+  /** See {@link WarmSessions.shared}. */
+  shared(record: SessionRecord): SessionRecord {
+    return this.#parts.warm.shared(record)
   }
 
   /** Another process has committed. */

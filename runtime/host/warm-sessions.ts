@@ -28,6 +28,12 @@ export class WarmSessions {
     return session
   }
 
+  /** The same record as it is known here, if it is: each keeps the text that it was read from. */
+  shared(record: SessionRecord): SessionRecord {
+    const known = this.#sessions.get(record.id)?.record
+    return known !== undefined && comparePositions(known, record) === 0 ? known : record
+  }
+
   set(session: WarmSession): void {
     const { id } = session.record
     this.#sessions.delete(id)

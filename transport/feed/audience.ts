@@ -38,7 +38,9 @@ export class Audience {
   /** The same of who is subscribed. */
   #isPresenceStale = false
   /** What was told last, or is in the reply of who came last: patches begin there. */
-  #told: UpdatedViews | null = null
+  #told: SessionRecord | null = null
+  /** The views of that, where any were made. */
+  #toldViews: UpdatedViews | null = null
 
   constructor(id: SessionId, options: AudienceOptions) {
     this.#id = id
@@ -52,9 +54,10 @@ export class Audience {
   /** Takes in a subscriber whose reply carries this record. */
   admit(subscriber: Subscriber, record: SessionRecord): void {
     if (this.#members.size === 0) this.#show()
-    if (this.#told === null || comparePositions(record, this.#told.record) > 0) {
-      this.#told?.passed()
-      this.#told = this.#options.notifier.updated(record, '[]', null)
+    if (this.#told === null || comparePositions(record, this.#told) > 0) {
+      this.#told = record
+      this.#toldViews?.passed()
+      this.#toldViews = null
     }
     const member = this.#members.get(subscriber)
     if (member === undefined) this.#members.set(subscriber, { subscriber, seen: record, heard: record })
@@ -155,9 +158,12 @@ export class Audience {
   }
 
   tellUpdated(record: SessionRecord, events: string): void {
-    const views = this.#options.notifier.updated(record, events, this.#told)
-    this.#told?.passed()
-    this.#told = views
+    const { notifier } = this.#options
+    const before = this.#toldViews ?? (this.#told && notifier.updated(this.#told, '[]', null))
+    const views = notifier.updated(record, events, before)
+    before?.passed()
+    this.#told = record
+    this.#toldViews = views
     for (const member of this.#members.values()) {
       if (comparePositions(record, member.seen) <= 0) continue
       member.seen = record
