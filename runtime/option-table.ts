@@ -75,6 +75,14 @@ export const optionTable = {
     unit: 'rows',
     description: 'Most transitions written to PostgreSQL in one statement.',
   }),
+  auditRetentionDays: integer({
+    default: 0,
+    min: 0,
+    max: 36_500,
+    unit: 'days',
+    description:
+      'How many days of transitions PostgreSQL keeps beside today (UTC); older days, and sessions that ended before, are dropped. 0: all are kept.',
+  }),
   allowedOrigins: originList({
     default: [],
     defaultText: 'pages on localhost',

@@ -145,6 +145,7 @@ export class Runtime extends SessionApi {
       prefix: this.#options.keyPrefix,
       threads: this.#options.auditThreads,
       batch: this.#options.auditBatch,
+      retentionDays: this.#options.auditRetentionDays,
       log: this.#log,
     })
   }

@@ -34,12 +34,18 @@ const MAX_NAMED = 100
 const HEAD_BYTES = 400
 const HEAD = /^2t? (\d+) (\d+) (\S+) /
 
-/** Whether the commit is there; and the newest position that is there of each session. */
+/**
+ * Whether the commit is there, or was as the session's newest until its day was dropped; and the newest position that is there of
+ * each session.
+ */
 const FOUND = `
   select wanted.place::integer as place,
          exists (select 1 from troupe_transitions
                   where session_id = wanted.session_id collate "C" and epoch = wanted.epoch
-                    and version = wanted.version and commit_id = wanted.commit_id collate "C") as is_there,
+                    and version = wanted.version and commit_id = wanted.commit_id collate "C")
+           or coalesce((newest.epoch, newest.version, newest.commit_id) = (wanted.epoch, wanted.version, wanted.commit_id)
+                       and newest.updated_at < (select kept_since::timestamp at time zone 'UTC' from troupe_retention), false)
+           as is_there,
          (newest.epoch, newest.version) > (wanted.epoch, wanted.version) as is_newer,
          newest.epoch::text as epoch, newest.version::text as version, newest.commit_id
     from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) with ordinality

@@ -2,6 +2,7 @@
 import type pg from 'pg'
 import { inTransaction, withConnection } from './database.ts'
 import { questionsSchema } from './questions-schema.ts'
+import { retentionSchema } from './retention.ts'
 
 interface Migration {
   readonly version: number
@@ -80,6 +81,7 @@ const migrations: readonly Migration[] = [
     `,
   },
   { version: 2, name: 'questions, forgetting', sql: questionsSchema },
+  { version: 4, name: 'retention', sql: retentionSchema },
 ]
 
 /** Number of the newest step. */

@@ -13,7 +13,7 @@ export interface VerifyQuestion {
   readonly sessionIds?: readonly string[] | undefined
   /** Only what was committed since; a session may then begin with any version. */
   readonly since?: Date | undefined
-  /** First day that is still kept (`2026-01-31`), where older ones were dropped; as `since`. */
+  /** First day that is still kept (`2026-01-31`), where older ones were dropped by hand; as `since`. */
   readonly keptSince?: string | undefined
   /** Findings of each kind that are kept at most; 100 by default. All are counted. */
   readonly limit?: number | undefined
@@ -26,6 +26,8 @@ export interface Verification {
   readonly sessions: number
   /** First and last day that rows were seen of; `null`: there were none. */
   readonly days: { readonly from: string; readonly to: string } | null
+  /** First day that is kept, where older ones were dropped. */
+  readonly keptSince: string | null
   readonly counts: Readonly<Record<Finding['kind'], number>>
   readonly findings: readonly Finding[]
 }
@@ -55,8 +57,14 @@ const SETTLE = `
  * the rejects.
  */
 export function verify(pool: pg.Pool, question: VerifyQuestion = {}): Promise<Verification> {
-  const { sessionIds, since, keptSince, limit = 100, onProgress } = question
+  const { sessionIds, since, limit = 100, onProgress } = question
   return withSnapshot(pool, async (snapshot) => {
+    // No day goes while this looks; and of those that went it is noted before.
+    await snapshot.query('lock table troupe_transitions in access share mode')
+    const retention = await snapshot.query<{ kept_since: string }>(
+      'select kept_since::text from troupe_retention',
+    )
+    const keptSince = laterOf(question.keptSince ?? null, retention[0]?.kept_since ?? null)
     const counts = { missing: 0, fork: 0, 'broken-chain': 0, 'taken-back': 0 }
     const findings: Finding[] = []
     const onFinding = (finding: Finding): void => {
@@ -64,12 +72,12 @@ export function verify(pool: pg.Pool, question: VerifyQuestion = {}): Promise<Ve
     }
     let doubts: Doubt[] = []
     const check = new ChainCheck({
-      opensAnywhere: since !== undefined || keptSince !== undefined,
+      opensAnywhere: since !== undefined || keptSince !== null,
       onFinding,
       onDoubt: (doubt) => doubts.push(doubt),
     })
     let [first, last] = ['9999', '']
-    const values = [sessionIds ?? null, keptSince ?? null, since ?? null]
+    const values = [sessionIds ?? null, keptSince, since ?? null]
     for await (const rows of snapshot.rows(ROWS, values)) {
       for (const [sessionId, epoch, version, commitId, previousCommitId, day] of rows) {
         check.take({
@@ -91,8 +99,13 @@ export function verify(pool: pg.Pool, question: VerifyQuestion = {}): Promise<Ve
     for (; doubts.length > 0; doubts = doubts.slice(DOUBTS_AT_ONCE))
       await settle(snapshot, doubts.slice(0, DOUBTS_AT_ONCE), onFinding)
     const { rows, sessions } = check
-    return { rows, sessions, days: rows === 0 ? null : { from: first, to: last }, counts, findings }
+    const days = rows === 0 ? null : { from: first, to: last }
+    return { rows, sessions, days, keptSince, counts, findings }
   })
+}
+
+function laterOf(a: string | null, b: string | null): string | null {
+  return a === null || (b !== null && b > a) ? b : a
 }
 
 async function settle(

@@ -22,6 +22,7 @@ import { Outbox, OutboxFailure, type OutboxDepth } from './outbox.ts'
 import type { TaskOutcome } from './task.ts'
 import { AuditWakeup } from './queue.ts'
 import { rateLimited } from './rate-limited.ts'
+import { retain } from './retention.ts'
 
 export interface AuditOptions {
   readonly redisUrl: string
@@ -32,6 +33,8 @@ export interface AuditOptions {
   readonly threads: number
   /** Entries written by one statement, at most. */
   readonly batch: number
+  /** Days that are kept beside today; 0: all. */
+  readonly retentionDays: number
   readonly log: Logger
   /** Times in ms; those of service by default. */
   readonly times?: Partial<AuditTimes> | undefined
@@ -172,7 +175,7 @@ class RunningAudit implements AuditService {
     await atMost(this.#pool.end(), 1_000)
   }
 
-  /** Schema first, then the engine; after that, day by day, the partitions of the days to come. */
+  /** Schema first, then the engine; after that, day by day, the partitions of the days to come, and of those that go. */
   async #work(): Promise<void> {
     const { signal } = this.#stopping
     let waitMs = 200
@@ -184,6 +187,7 @@ class RunningAudit implements AuditService {
         this.#obstacle = null
         waitMs = 200
         if (!signal.aborted && this.#engine === null) this.#engine = this.#build()
+        await this.#retain()
         await sleep(HOUR_MS, signal)
       } catch (error) {
         // Once the engine runs, its own batches say how PostgreSQL does.
@@ -196,6 +200,16 @@ class RunningAudit implements AuditService {
         waitMs = Math.min(waitMs * 2, 5_000)
       }
     }
+  }
+
+  /** What is not dropped now is an hour later. */
+  async #retain(): Promise<void> {
+    const { retentionDays } = this.#options
+    if (retentionDays === 0) return
+    const retained = await retain(this.#pool, retentionDays, Date.now())
+    if (retained.busy.length > 0)
+      this.#log.warn(retained, 'audit: days are read and could not be dropped yet')
+    else if (retained.dropped.length > 0) this.#log.info(retained, 'audit: old days dropped')
   }
 
   #build(): Engine {

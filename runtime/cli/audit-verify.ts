@@ -46,7 +46,7 @@ async function runVerify({ database, redisUrl, options, values }: Asked): Promis
 }
 
 function describe(
-  { rows, sessions, days, counts, findings }: Verification,
+  { rows, sessions, days, keptSince, counts, findings }: Verification,
   comparison: Comparison | null,
   rejects: number,
   seconds: number,
@@ -57,6 +57,7 @@ function describe(
   const unseen = Object.values(counts).reduce((total, each) => total + each, 0) - findings.length
   return [
     `Looked at ${count(rows, 'row')} of ${count(sessions, 'session')}${range} in ${seconds} s.`,
+    ...(keptSince === null ? [] : [`Days before ${keptSince} are not kept.`]),
     ...findings.map((finding) => `  ${sentenceOf(finding)}`),
     ...(unseen > 0 ? [`  … and ${unseen.toLocaleString('en')} more`] : []),
     ...describeComparison(comparison),

@@ -19,6 +19,7 @@ runChild(async ({ options }, log) => {
     prefix: options.keyPrefix,
     threads: options.auditThreads,
     batch: options.auditBatch,
+    retentionDays: options.auditRetentionDays,
     log,
   })
   const timer = setInterval(() => tell({ type: 'audit', health: audit.health() }), HEALTH_MS)

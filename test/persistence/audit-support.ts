@@ -59,7 +59,7 @@ export class AuditPlace {
     const { redisUrl, databaseUrl, prefix } = this
     const service = await startAudit({
       ...{ redisUrl, databaseUrl, prefix, threadArguments },
-      ...{ threads: 2, batch: 200, log: quiet, times: shortTimes },
+      ...{ threads: 2, batch: 200, retentionDays: 0, log: quiet, times: shortTimes },
       ...options,
     })
     this.#opened.push({ stop: () => service.stop({ deadlineMs: 0 }) })
