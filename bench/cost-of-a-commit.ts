@@ -5,11 +5,11 @@
  * `--redis-url` names a Redis; without, one is started under `.troupe/bench`.
  */
 import { parseArgs } from 'node:util'
-import type { Logger, StoreEntry } from '../actors/ports.ts'
-import type { Position, SessionId } from '../actors/session.ts'
+import type { Logger } from '../actors/ports.ts'
 import { Keys } from '../persistence/keys.ts'
 import { RedisSessionStore } from '../persistence/redis-session-store.ts'
 import { connectBaseline } from './baseline/scripts.ts'
+import { BasketCommits } from './machines/basket-commits.ts'
 import { createBasket, nthEvent } from './machines/basket-session.ts'
 import { BenchRedis } from './support/bench-redis.ts'
 import { compareCosts } from './support/cost.ts'
@@ -23,7 +23,6 @@ const givenUrl = typeof flags['redis-url'] === 'string' ? flags['redis-url'] : u
 const { record } = createBasket()
 const event = JSON.stringify(nthEvent(1))
 
-let commitNumber = 0
 const silent: Logger = {
   debug: () => undefined,
   info: () => undefined,
@@ -65,35 +64,6 @@ class HandWritten {
   }
 }
 
-class Ours {
-  readonly #store: RedisSessionStore
-  readonly #ids: readonly SessionId[]
-  #bases: (Position | null)[]
-
-  constructor(store: RedisSessionStore, size: number) {
-    this.#store = store
-    this.#ids = Array.from({ length: size }, (_, n) => `ours-${size}-${n}` as SessionId)
-    this.#bases = this.#ids.map(() => null)
-  }
-
-  create(): Promise<void> {
-    return this.#commit('created')
-  }
-
-  update(): Promise<void> {
-    return this.#commit('event')
-  }
-
-  async #commit(kind: 'created' | 'event'): Promise<void> {
-    const entries = this.#ids.map((id, n) => entryOf(id, this.#bases[n] ?? null, kind))
-    const outcomes = await this.#store.execute(entries)
-    this.#bases = outcomes.map((outcome) => {
-      if (outcome.kind !== 'committed') throw new Error(`a commit was answered ${outcome.kind}`)
-      return { epoch: outcome.epoch, version: outcome.version }
-    })
-  }
-}
-
 await withServers({ redisUrl: givenUrl, databaseUrl: null }, ({ redisUrl }) => compare(redisUrl))
 
 async function compare(redisUrl: string): Promise<void> {
@@ -112,7 +82,7 @@ async function compare(redisUrl: string): Promise<void> {
     await store.start()
     for (const size of SIZES) {
       const byHand = new HandWritten(baseline, `${prefix}:hand`, size)
-      const ours = new Ours(store, size)
+      const ours = new BasketCommits(store, `ours-${size}`, size)
       await byHand.create()
       await ours.create()
       await compareCosts(
@@ -133,38 +103,6 @@ async function compare(redisUrl: string): Promise<void> {
     baseline.disconnect()
     await bench.clear(prefix)
     await bench.close()
-  }
-}
-
-function entryOf(id: SessionId, base: Position | null, kind: 'created' | 'event'): StoreEntry {
-  return {
-    kind: 'commit',
-    id,
-    keys: [],
-    reserve: false,
-    number: ++commitNumber,
-    base,
-    machine: 'basket',
-    machineVersion: 1,
-    ttlMs: TTL_MS,
-    doneTtlMs: TTL_MS,
-    done: false,
-    transitions: [
-      {
-        kind,
-        audit: `{"machine":"basket","machineVersion":1,"node":"bench1","event":${event},"from":"open"}`,
-        state: record.state,
-        key: null,
-        mail: [],
-      },
-    ],
-    internals: record.internals,
-    timers: '-',
-    runs: '-',
-    firesAt: null,
-    events: '["SET_QUANTITY"]',
-    emitted: [],
-    history: 0,
   }
 }
 
