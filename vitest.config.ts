@@ -1,5 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
+/** What they import keeps no state, and nothing of them outlives its file. */
+const pureTests = ['actors', 'testing', 'transport/client'].map((room) => `test/${room}/**/*.test.ts`)
 /** Tests that start and kill whole clusters: one at a time, after all others, so that they have the machine. */
 const clusterTests = 'test/cluster/**/*.test.ts'
 
@@ -10,9 +12,22 @@ export default defineConfig({
     projects: [
       {
         test: {
+          // Half of what such a file costs is to load modules: they are loaded once for all.
+          name: 'rooms-pure',
+          include: pureTests,
+          isolate: false,
+          pool: 'forks',
+          maxWorkers: 2,
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
           name: 'rooms',
           include: ['test/**/*.test.ts'],
-          exclude: [clusterTests],
+          exclude: [clusterTests, ...pureTests],
           pool: 'forks',
           maxWorkers: 2,
           testTimeout: 30_000,
