@@ -2,8 +2,11 @@ import { defineConfig } from 'vitest/config'
 
 /** What they import keeps no state, and nothing of them outlives its file. */
 const pureTests = ['actors', 'testing', 'transport/client'].map((room) => `test/${room}/**/*.test.ts`)
-/** Tests that start and kill whole clusters: one at a time, after all others, so that they have the machine. */
 const clusterTests = 'test/cluster/**/*.test.ts'
+/** Of whole clusters, and mostly waiting: for processes that start or leave, and for time to pass. Nothing in them is counted or timed closely. */
+const waitingTests = ['certificates', 'conformance', 'migrate', 'presence', 'start'].map(
+  (name) => `test/cluster/${name}.test.ts`,
+)
 
 // The projects do not extend what stands here: each would start servers of its own.
 export default defineConfig({
@@ -37,13 +40,26 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'cluster-waits',
+          include: waitingTests,
+          pool: 'forks',
+          maxWorkers: 2,
+          testTimeout: 120_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          // One at a time, after all others, so that they have the machine.
           name: 'cluster',
           include: [clusterTests],
+          exclude: waitingTests,
           pool: 'forks',
           maxWorkers: 1,
           testTimeout: 120_000,
           hookTimeout: 60_000,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
     ],

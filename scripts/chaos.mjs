@@ -6,7 +6,7 @@ import { programOf, project } from './project.mjs'
 await prepare()
 const { status } = spawnSync(
   process.execPath,
-  [programOf('vitest'), 'run', '--project', 'cluster', ...process.argv.slice(2)],
+  [programOf('vitest'), 'run', '--project', 'cluster*', ...process.argv.slice(2)],
   {
     cwd: project,
     stdio: 'inherit',
