@@ -8,6 +8,9 @@ const waitingTests = ['certificates', 'conformance', 'migrate', 'presence', 'sta
   (name) => `test/cluster/${name}.test.ts`,
 )
 
+/** Minutes each: `npm run chaos` runs them, and all others at full length. */
+const longTests = process.env['TROUPE_CHAOS'] === 'full' ? [] : ['test/cluster/audit-proof.test.ts']
+
 // The projects do not extend what stands here: each would start servers of its own.
 export default defineConfig({
   test: {
@@ -54,7 +57,7 @@ export default defineConfig({
           // One at a time, after all others, so that they have the machine.
           name: 'cluster',
           include: [clusterTests],
-          exclude: waitingTests,
+          exclude: [...waitingTests, ...longTests],
           pool: 'forks',
           maxWorkers: 1,
           testTimeout: 120_000,

@@ -34,6 +34,10 @@ export class Writers {
     return [...this.#acknowledged.values()].reduce((sum, list) => sum + list.length, 0)
   }
 
+  get sessions(): number {
+    return this.#sessions.length
+  }
+
   /** No new requests; those under way are answered, or a client was left hanging. */
   async finish(timeoutMs: number): Promise<void> {
     this.#isRunning = false
