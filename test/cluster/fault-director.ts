@@ -81,7 +81,7 @@ async function die(how) {
   await tell('dying')
   if (how === 'exit') process.exit(7)
   if (how === 'throw') setImmediate(() => { throw new Error('a fault that nobody caught') })
-  if (how === 'memory') for (const hoard = []; ;) hoard.push(new Array(1000).fill(0).map((_, n) => ({ n })))
+  if (how === 'memory') for (const hoard = []; ;) hoard.push(new Array(500_000).fill(hoard.length + 0.5))
   await new Promise(() => undefined)
 }
 if (!isMainThread) {
