@@ -26,6 +26,8 @@ import { isRefusal, parseOutcome } from './commit-results.ts'
 import type { Keys } from './keys.ts'
 import { parseMailEntry } from './mail-entry.ts'
 import { agreeOnLayout } from './layout.ts'
+import { readPressure } from './redis-pressure.ts'
+import type { RedisPressure } from './redis-pressure.ts'
 import { RedisPresence } from './redis-presence.ts'
 import { connectRedis, whenReady } from './redis.ts'
 import { Script } from './scripts.ts'
@@ -120,6 +122,11 @@ export class RedisSessionStore implements SessionStore {
     const silence = new AbortController()
     const late = sleep(timeoutMs, false, { signal: silence.signal }).catch(() => false)
     return Promise.race([pings, late]).finally(() => silence.abort())
+  }
+
+  /** How full the server is. @throws Error of Redis */
+  pressure(): Promise<RedisPressure> {
+    return readPressure(this.#reads, this.#keys)
   }
 
   async execute(entries: readonly StoreEntry[]): Promise<StoreOutcome[]> {

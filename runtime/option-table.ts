@@ -83,6 +83,22 @@ export const optionTable = {
     description:
       'How many days of transitions PostgreSQL keeps beside today (UTC); older days, and sessions that ended before, are dropped. 0: all are kept.',
   }),
+  maxOutboxBytes: integer({
+    default: 4096 * MIB,
+    min: 0,
+    max: 1_048_576 * MIB,
+    unit: 'bytes',
+    description:
+      'Memory in Redis for transitions that PostgreSQL does not hold yet, about half a kB each; beyond it writes are `unavailable`. 0: no limit.',
+  }),
+  maxRedisMemoryPercent: integer({
+    default: 90,
+    min: 0,
+    max: 100,
+    unit: '%',
+    description:
+      "How much of its `maxmemory` (where none is set: of its machine's memory) Redis may use; beyond it writes are `unavailable`, before Redis itself refuses everything. 0: no limit.",
+  }),
   allowedOrigins: originList({
     default: [],
     defaultText: 'pages on localhost',

@@ -30,6 +30,8 @@ import { systemClock } from './clock.ts'
 import type { Options } from './options.ts'
 import { Serving } from './serving.ts'
 import { SessionApi } from './session-api.ts'
+import { WriteGate } from './write-gate.ts'
+import type { WriteHealth } from './write-gate.ts'
 
 const HEALTH_TIMEOUT_MS = 1000
 
@@ -49,6 +51,8 @@ export interface RuntimeHealth {
   readonly redis: 'ready' | 'unreachable'
   readonly connections: number
   readonly subscribedSessions: number
+  /** Whether Redis has room for what is to be written. */
+  readonly writes: WriteHealth
   /** Absent where the audit runs in another process. */
   readonly audit?: AuditHealth
 }
@@ -60,6 +64,7 @@ export class Runtime extends SessionApi {
   readonly #store: RedisSessionStore
   readonly #feed: RedisFeed
   readonly #wakeup: AuditWakeup
+  readonly #gate: WriteGate
   protected readonly serving: Serving
   /** Finds out who clients are; `null`: no authentication is configured. */
   readonly gatekeeper: Gatekeeper | null
@@ -94,6 +99,13 @@ export class Runtime extends SessionApi {
       announceListener: () => this.#store.announceListener(),
     })
     this.#wakeup = new AuditWakeup({ redisUrl: url, prefix: options.keyPrefix, log })
+    this.#gate = new WriteGate({
+      read: () => this.#store.pressure(),
+      maxOutboxBytes: options.maxOutboxBytes,
+      maxRedisMemoryPercent: options.maxRedisMemoryPercent,
+      clock,
+      log,
+    })
     this.serving = new Serving({
       store: this.#store,
       feed: this.#feed,
@@ -102,6 +114,7 @@ export class Runtime extends SessionApi {
       log,
       limits: options,
       onCommitted: (id) => this.#wakeup.notify(partitionOf(id)),
+      refusal: () => this.#gate.refusal,
     })
     this.#places = new AddressPlaces(options.maxConnectionsPerAddress)
     this.#proxies = options.trustProxy.length > 0 ? addressList(options.trustProxy) : null
@@ -133,6 +146,7 @@ export class Runtime extends SessionApi {
 
   async #start(): Promise<void> {
     await this.#store.start()
+    await this.#gate.start()
     await this.serving.start()
     this.#store.onEpochsRaised = () => this.#feed.onInterrupted()
     await this.#feed.start()
@@ -207,6 +221,7 @@ export class Runtime extends SessionApi {
       redis,
       connections: this.#webSockets + this.#http.connections,
       subscribedSessions: this.serving.fanOut.size,
+      writes: this.#gate.health(),
       ...(this.#audit === null ? {} : { audit: this.#audit.health() }),
     }
   }
@@ -229,6 +244,7 @@ export class Runtime extends SessionApi {
     this.serving.fanOut.stop()
     await this.#wakeup.stop({ deadlineMs: Math.min(1000, left()) })
     await this.#audit?.stop({ deadlineMs: left() })
+    this.#gate.stop()
     this.#feed.stop()
     this.#store.stop()
   }

@@ -21,6 +21,8 @@ export interface ServingParts {
   readonly limits: ServingLimits
   /** Called after each commit, with the session it wrote; must return at once. */
   readonly onCommitted: (id: SessionId) => void
+  /** Why no writes are taken now; `null` and by default: they are. */
+  readonly refusal?: () => string | null
   /** See {@link Clockwork}. */
   readonly firstPartition?: number
 }
@@ -33,7 +35,8 @@ export class Serving {
   readonly log: Logger
   readonly #feed: Feed
 
-  constructor({ store, feed, registry, clock, log, limits, onCommitted, firstPartition }: ServingParts) {
+  constructor(parts: ServingParts) {
+    const { store, feed, registry, clock, log, limits, onCommitted, firstPartition } = parts
     this.clock = clock
     this.log = log
     this.#feed = feed
@@ -68,6 +71,7 @@ export class Serving {
       maxSessionBytes: limits.maxSessionBytes,
       maxEventBytes: limits.maxEventBytes,
       onCommitted,
+      refusal: parts.refusal,
       onTimers: (record) => this.clockwork.arm(record),
       onUnknown: (partition) => this.clockwork.yield(partition),
     })

@@ -72,7 +72,7 @@ async function moveEntries(
   parts: DrainParts,
   entries: readonly OutboxEntry[],
 ): Promise<{ rows: number; rejected: number }> {
-  const { outbox, pool, faultPoint } = parts
+  const { outbox, faultPoint } = parts
   const rows: AuditRow[] = []
   const refusals: Refusal[] = []
   for (const entry of entries) {
@@ -84,7 +84,7 @@ async function moveEntries(
   await makeDays(parts, rows)
   await faultPoint?.('before-insert')
   const written: AuditRow[] = []
-  const count = await insertIsolating(pool, rows, written, refusals)
+  const count = await insertIsolating(parts, rows, written, refusals)
   await faultPoint?.('after-insert')
 
   let rejected: OutboxReference[] = []
@@ -126,14 +126,14 @@ async function makeDays({ pool, knownDays }: DrainParts, rows: readonly AuditRow
  * @returns how many rows are new.
  */
 async function insertIsolating(
-  pool: pg.Pool,
+  parts: DrainParts,
   rows: readonly AuditRow[],
   written: AuditRow[],
   refusals: Refusal[],
 ): Promise<number> {
   if (rows.length === 0) return 0
   try {
-    const count = await insertRows(pool, rows)
+    const count = await insertRows(parts.pool, rows, parts.faultPoint)
     for (const row of rows) written.push(row)
     return count
   } catch (error) {
@@ -149,8 +149,8 @@ async function insertIsolating(
       return 0
     }
     const half = rows.length >> 1
-    const first = await insertIsolating(pool, rows.slice(0, half), written, refusals)
-    return first + (await insertIsolating(pool, rows.slice(half), written, refusals))
+    const first = await insertIsolating(parts, rows.slice(0, half), written, refusals)
+    return first + (await insertIsolating(parts, rows.slice(half), written, refusals))
   }
 }
 

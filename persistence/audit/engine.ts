@@ -8,6 +8,7 @@ import { Redis } from 'ioredis'
 import { fileURLToPath } from 'node:url'
 import { Piscina } from 'piscina'
 import type { Logger } from '../../actors/ports.ts'
+import { loadFaultHook, type FaultHook, type FaultPoint } from './fault-points.ts'
 import { GROUPS } from './groups.ts'
 import { TASKS_PER_THREAD, type Task, type TaskOutcome, type ThreadData } from './task.ts'
 import { AUDIT_QUEUE, auditQueuePrefix, type AuditJob } from './queue.ts'
@@ -32,6 +33,8 @@ export interface EngineOptions extends ThreadData {
   readonly log: Logger
   /** Arguments of Node for the threads; given where they are to run TypeScript. */
   readonly threadArguments?: readonly string[] | undefined
+  /** Most that the heap of a thread may take, in MB; what Node allows by default. A thread that needs more ends, and another takes its place. */
+  readonly threadMemoryMb?: number | undefined
   /** Called with the outcome of each pass. */
   readonly onOutcome: (group: number, outcome: TaskOutcome) => void
 }
@@ -51,6 +54,7 @@ export class Engine {
   readonly #worker: Worker<AuditJob>
   readonly #stopping = new AbortController()
   readonly #hurrying = new AbortController()
+  readonly #faultPoint: Promise<FaultHook | undefined> | undefined
   /** Earliest time of the next pass, by group. */
   readonly #nextPassAt = new Float64Array(GROUPS)
 
@@ -59,6 +63,7 @@ export class Engine {
     const { redisUrl, databaseUrl, prefix, answerMs, faultModule, threads, log } = options
     this.#options = options
     const warn = rateLimited(log, 10_000)
+    if (faultModule !== undefined) this.#faultPoint = loadFaultHook(faultModule)
     const isSource = import.meta.url.endsWith('.ts')
     this.#pool = new Piscina<Task, TaskOutcome>({
       filename: fileURLToPath(new URL(isSource ? './pool-task.ts' : './pool-task.js', import.meta.url)),
@@ -70,6 +75,9 @@ export class Engine {
       atomics: 'disabled',
       workerData: { redisUrl, databaseUrl, prefix, answerMs, faultModule } satisfies ThreadData,
       ...(options.threadArguments === undefined ? {} : { execArgv: [...options.threadArguments] }),
+      ...(options.threadMemoryMb === undefined
+        ? {}
+        : { resourceLimits: { maxOldGenerationSizeMb: options.threadMemoryMb } }),
     })
     this.#pool.on('error', (error: Error) => warn({ error: error.message }, 'audit: a thread failed'))
 
@@ -81,7 +89,7 @@ export class Engine {
       reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 2 : false),
     })
     this.#redis.on('error', (error) => warn({ error: error.message }, 'audit: connection to Redis failed'))
-    this.#worker = new Worker<AuditJob>(AUDIT_QUEUE, (job) => this.#drain(job), {
+    this.#worker = new Worker<AuditJob>(AUDIT_QUEUE, (job) => this.#complete(job), {
       connection: this.#redis,
       prefix: auditQueuePrefix(prefix),
       // Jobs mostly wait for their next pass; how many work at once is the pool's affair.
@@ -92,6 +100,7 @@ export class Engine {
       runRetryDelay: 1_000,
     })
     this.#worker.on('error', (error) => warn({ error: error.message }, 'audit: worker failed'))
+    if (this.#faultPoint !== undefined) this.#worker.on('completed', () => void this.#reach('after-complete'))
     this.#worker.on('failed', (job, error) =>
       warn({ group: job?.data.group, attempt: job?.attemptsMade, error: error.message }, 'audit: job failed'),
     )
@@ -114,6 +123,18 @@ export class Engine {
   /** From now on passes follow each other without a pause: for those who wait for the end of the backlog. */
   hurry(): void {
     this.#hurrying.abort()
+  }
+
+  /** What returns here completes the job. */
+  async #complete(job: Job<AuditJob>): Promise<void> {
+    await this.#drain(job)
+    if (this.#faultPoint !== undefined) await this.#reach('before-complete')
+  }
+
+  async #reach(point: FaultPoint): Promise<void> {
+    await (
+      await this.#faultPoint
+    )?.(point)
   }
 
   /**

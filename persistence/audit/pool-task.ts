@@ -12,7 +12,7 @@ import { connectRedis, whenReady } from '../redis.ts'
 import { openDatabase } from './database.ts'
 import { drain, type DrainParts } from './drain.ts'
 import { classifyFailure, codeOf, reasonOf } from './failure.ts'
-import type { FaultHook } from './fault-points.ts'
+import { loadFaultHook } from './fault-points.ts'
 import { partitionsOf } from './groups.ts'
 import { Outbox, OutboxFailure } from './outbox.ts'
 import { TASKS_PER_THREAD, type Task, type TaskOutcome, type ThreadData } from './task.ts'
@@ -52,10 +52,7 @@ class AuditThread {
     const { redisUrl, databaseUrl, prefix, answerMs, faultModule } = this.#data
     const redis = connectRedis(redisUrl, 'troupe-audit-thread', silent)
     const pool = openDatabase({ databaseUrl, max: TASKS_PER_THREAD, statementMs: answerMs })
-    const faultPoint =
-      faultModule === undefined
-        ? undefined
-        : ((await import(faultModule)) as { readonly faultPoint: FaultHook }).faultPoint
+    const faultPoint = await loadFaultHook(faultModule)
     return { redis, pool, outbox: new Outbox(redis, new Keys(prefix)), knownDays: new Set(), faultPoint }
   }
 }

@@ -14,6 +14,7 @@ import type { Redis } from 'ioredis'
 import { messageOf } from '../../actors/errors.ts'
 import type { Logger } from '../../actors/ports.ts'
 import { connectRedis, whenReady } from '../redis.ts'
+import type { FaultHook } from './fault-points.ts'
 import { groupOf, GROUPS } from './groups.ts'
 import { rateLimited } from './rate-limited.ts'
 
@@ -61,6 +62,7 @@ export interface AuditWakeupOptions {
   readonly log: Logger
   /** Base of the wait between the attempts of a job, in ms; it doubles each time. */
   readonly backoffMs?: number
+  readonly faultPoint?: FaultHook | undefined
 }
 
 /** Tells the audit process which groups of partitions have something for it. */
@@ -69,6 +71,7 @@ export class AuditWakeup {
   readonly #queue: Queue<AuditJob>
   readonly #warn: (details: object, message: string) => void
   readonly #jobOptions: readonly JobsOptions[]
+  readonly #faultPoint: FaultHook | undefined
   readonly #announcedAt = new Float64Array(GROUPS).fill(-Infinity)
   /** When a group with something new is to be announced; Infinity: nothing new. */
   readonly #dueAt = new Float64Array(GROUPS).fill(Infinity)
@@ -78,7 +81,8 @@ export class AuditWakeup {
   #stopped = false
 
   /** Connects at once; {@link stop} when done. */
-  constructor({ redisUrl, prefix, log, backoffMs = 1_000 }: AuditWakeupOptions) {
+  constructor({ redisUrl, prefix, log, backoffMs = 1_000, faultPoint }: AuditWakeupOptions) {
+    this.#faultPoint = faultPoint
     this.#warn = rateLimited(log, 10_000)
     this.#redis = connectRedis(redisUrl, 'troupe-audit-wakeup', log)
     this.#queue = openAuditQueue(this.#redis, prefix)
@@ -151,7 +155,9 @@ export class AuditWakeup {
     if (jobs.length === 0) return
     try {
       await whenReady(this.#redis, READY_MS)
+      await this.#faultPoint?.('before-announce')
       await this.#queue.addBulk(jobs)
+      await this.#faultPoint?.('after-announce')
     } catch (error) {
       // Nothing is lost: the sweep finds outboxes that nobody announced.
       this.#warn(

@@ -1,10 +1,12 @@
 /** Writing rows of the audit. Every statement here may run twice: the second run changes nothing. */
 import { createHash } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import type pg from 'pg'
 import { compareEpochs } from '../../actors/session.ts'
 import { withConnection } from './database.ts'
 import type { AuditRow } from './entry.ts'
 import { codeOf } from './failure.ts'
+import type { FaultHook } from './fault-points.ts'
 
 /**
  * One plan for any number of rows. Fields go as they are in the outbox, as lines of three texts: as elements of arrays
@@ -75,12 +77,24 @@ const UNIQUE_VIOLATION = '23505'
  *
  * @returns how many of the rows were not there yet.
  */
-export async function insertRows(pool: pg.Pool, rows: readonly AuditRow[]): Promise<number> {
+export async function insertRows(
+  pool: pg.Pool,
+  rows: readonly AuditRow[],
+  faultPoint?: FaultHook,
+): Promise<number> {
   if (rows.length === 0) return 0
   const values = columnsOf(rows)
   return withConnection(pool, async (client) => {
-    const run = async (name: string, text: string): Promise<number> =>
-      (await client.query({ name, text, values })).rowCount ?? 0
+    const run = async (name: string, text: string): Promise<number> => {
+      const answer = client.query({ name, text, values })
+      if (faultPoint !== undefined) {
+        answer.catch(() => undefined)
+        // What the library has gathered goes out at the end of this turn of the event loop.
+        await setImmediate()
+        await faultPoint('insert-sent')
+      }
+      return (await answer).rowCount ?? 0
+    }
     try {
       return await run('troupe-insert-new', INSERT_NEW)
     } catch (error) {

@@ -40,6 +40,8 @@ export interface AuditOptions {
   readonly times?: Partial<AuditTimes> | undefined
   /** See {@link Engine}. */
   readonly threadArguments?: readonly string[] | undefined
+  /** See {@link Engine}. */
+  readonly threadMemoryMb?: number | undefined
   /** URL of a module that exports `faultPoint`, see fault-points.ts. */
   readonly faultModule?: string | undefined
 }
@@ -213,11 +215,13 @@ class RunningAudit implements AuditService {
   }
 
   #build(): Engine {
-    const { redisUrl, databaseUrl, prefix, threads, batch, log, threadArguments, faultModule } = this.#options
+    const { redisUrl, databaseUrl, prefix, threads, batch, log } = this.#options
+    const { threadArguments, threadMemoryMb, faultModule } = this.#options
     const { answerMs } = this.#times
     this.#lastProgressAt = performance.now()
     return new Engine({
-      ...{ redisUrl, databaseUrl, prefix, threads, batch, log, threadArguments, faultModule, answerMs },
+      ...{ redisUrl, databaseUrl, prefix, threads, batch, log, answerMs },
+      ...{ threadArguments, threadMemoryMb, faultModule },
       onOutcome: this.#onOutcome,
     })
   }

@@ -158,7 +158,9 @@ export class Clockwork {
       if (isUnknown) this.yield(partitionOf(due.id))
       if (waitMs > 0) this.#waiting.set(nameOf(due), { untilMs: clock.now() + waitMs, isUnknown })
       const { id, kind } = due
-      log.warn(
+      // The server says so itself, and once.
+      const isRefused = error instanceof TroupeError && error.code === 'unavailable'
+      log[isRefused ? 'debug' : 'warn'](
         { id, kind, reason: messageOf(error), againInMs: waitMs || ROUND_MS },
         'what is due could not be done',
       )

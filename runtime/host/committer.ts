@@ -5,6 +5,7 @@
 import { StoreFailure } from '../../actors/ports.ts'
 import type { Clock, Logger, SessionStore, StoreEntry, StoreOutcome } from '../../actors/ports.ts'
 import { sleep } from '../clock.ts'
+import { withoutWriting, wouldWrite } from './gated-entry.ts'
 
 const MAX_ENTRIES = 128
 const MAX_BYTES = 256 * 1024
@@ -26,18 +27,30 @@ export class Committer {
   readonly #store: SessionStore
   readonly #clock: Clock
   readonly #log: Logger
+  /** Why no writes are taken now; `null`: they are. */
+  readonly #refusal: () => string | null
   #waiting: Waiting[] = []
   #isScheduled = false
   #calls = 0
 
-  constructor(store: SessionStore, clock: Clock, log: Logger) {
+  constructor(store: SessionStore, clock: Clock, log: Logger, refusal: () => string | null = () => null) {
     this.#store = store
     this.#clock = clock
     this.#log = log
+    this.#refusal = refusal
   }
 
   /** @throws StoreFailure `unknown` only after a minute without an answer */
   submit(entry: StoreEntry): Promise<StoreOutcome> {
+    const refusal = this.#refusal()
+    const question = refusal === null ? null : withoutWriting(entry)
+    if (refusal === null || question === null) return this.#submit(entry)
+    return this.#submit(question).then((outcome) =>
+      wouldWrite(entry, outcome) ? { kind: 'refused', retryable: true, message: refusal } : outcome,
+    )
+  }
+
+  #submit(entry: StoreEntry): Promise<StoreOutcome> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ entry, resolve, reject })
       this.#schedule()

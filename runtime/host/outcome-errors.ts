@@ -28,7 +28,7 @@ export function unexpected(id: SessionId, outcome: StoreOutcome): TroupeError {
       )
     case 'refused':
       return outcome.retryable
-        ? new TroupeError('unavailable', `Redis refuses writes for now: ${outcome.message}`)
+        ? new TroupeError('unavailable', `writes are refused for now: ${outcome.message}`)
         : new TroupeError('internal', `the commit was refused: ${outcome.message}`)
     default:
       return new TroupeError('internal', `the store answered "${outcome.kind}", which makes no sense here`)

@@ -60,6 +60,8 @@ export interface SessionHostOptions extends HostLimits {
   readonly onCommitted: (id: SessionId) => void
   /** A partition has something for a definition that this process does not know. */
   readonly onUnknown: (partition: number) => void
+  /** Why no writes are taken now; `null` and by default: they are. */
+  readonly refusal?: (() => string | null) | undefined
   /** Called after a commit that left timers armed; must return at once. */
   readonly onTimers: (record: SessionRecord) => void
 }
@@ -93,7 +95,7 @@ export class SessionHost implements SessionService {
       onRuns: (record, live, before, isNewest) => this.#promises.sync(record, live, before, isNewest),
       onEnded: (id, at) => this.ended(id, at),
       onMail: (from) => this.#postman.notify(partitionOf(from)),
-      committer: new Committer(store, clock, log),
+      committer: new Committer(store, clock, log, options.refusal),
       warm: new WarmSessions(options.warmSessions),
       limits: { maxSessionBytes: options.maxSessionBytes, maxEventBytes: options.maxEventBytes },
       nextNumber: () => ++this.#numbers,

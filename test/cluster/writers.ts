@@ -12,9 +12,14 @@ export class Writers {
   readonly #acknowledged = new Map<string, Acknowledged[]>()
   readonly #loops: Promise<void>[] = []
   #isRunning = true
+  #pauseMs = 0
 
   /** Creates the sessions; then each client writes to one after the other, one request at a time. */
-  async start(cluster: Cluster, { clients, sessions }: { clients: number; sessions: number }): Promise<void> {
+  async start(
+    cluster: Cluster,
+    { clients, sessions, pauseMs = 0 }: { clients: number; sessions: number; pauseMs?: number },
+  ): Promise<void> {
+    this.#pauseMs = pauseMs
     for (let index = 0; index < clients; index++) this.#clients.push(new ResendingClient(cluster.url))
     for (let index = 0; index < sessions; index++) {
       const id = `s${index}`
@@ -61,6 +66,7 @@ export class Writers {
       const { result, error } = await client.request('updateSession', { id, event, key })
       if (error !== undefined) throw new Error(`${key} was refused: ${JSON.stringify(error)}`)
       this.#acknowledged.get(id)?.push({ key, version: Number(result?.['applied']) })
+      if (this.#pauseMs > 0) await sleep(this.#pauseMs)
     }
   }
 }

@@ -217,6 +217,14 @@ export class Proxy {
     }
   }
 
+  /** What the server answers on the connections of now reaches nobody any more; what it is asked still does. */
+  mute(): void {
+    for (const [client, server] of this.#pairs) {
+      server.unpipe(client)
+      server.resume()
+    }
+  }
+
   async close(): Promise<void> {
     this.cut()
     await new Promise((resolve) => this.#server.close(resolve))

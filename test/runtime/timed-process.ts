@@ -10,9 +10,11 @@ export interface TimedProcess extends TestProcess {
 export async function timedProcess(
   cluster: TestCluster,
   definitions: ProcessOptions['definitions'] = [],
+  options: Pick<ProcessOptions, 'refusal'> = {},
 ): Promise<TimedProcess> {
   const later: { clockwork: Clockwork | null } = { clockwork: null }
   const process = await cluster.process({
+    ...options,
     definitions,
     onTimers: (record) => later.clockwork?.arm(record),
     onUnknown: (partition) => later.clockwork?.yield(partition),

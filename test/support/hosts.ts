@@ -64,6 +64,7 @@ export interface ProcessOptions extends StoreOptions {
   readonly maxEventBytes?: number
   readonly onTimers?: (record: SessionRecord) => void
   readonly onUnknown?: (partition: number) => void
+  readonly refusal?: () => string | null
 }
 
 export interface TestProcess {
@@ -122,6 +123,7 @@ export class TestCluster {
       onCommitted: (id) => void committed.push(id),
       onTimers: options.onTimers ?? ((record) => void armed.push(record)),
       onUnknown: options.onUnknown ?? (() => undefined),
+      refusal: options.refusal,
     })
     await host.start()
     return { node: store.node, store, host, log, published, committed, armed }
