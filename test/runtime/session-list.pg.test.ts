@@ -360,6 +360,22 @@ it('sessions of before can be found as well, and forgotten ones by nothing', asy
   }
 })
 
+it('TR2 a version without a rule is not listed because a newer one has one', async () => {
+  const grown = [
+    { ...open, name: 'grown' },
+    { ...open, name: 'grown', version: 2, authorize: () => true },
+  ]
+  const guarded = await start({ authSecret: SECRET, definitions: grown as never })
+  await place.pool.query(`
+    insert into troupe_sessions (session_id, machine, machine_version, epoch, version, commit_id, status, value, context, tags, updated_at)
+    select 'grown-' || n, 'grown', n, 1, 1, 'c', 'active', '"on"', '{}', '[]', now() from generate_series(1, 3) as n`)
+  const base = await serve(guarded)
+  const headers = { Authorization: `Bearer ${await tokenOf('ann')}` }
+  const answer = await fetch(`${base}/sessions?machine=grown`, { headers })
+  // Nor is one of a version that is not served here.
+  expect(ids((await answer.json()) as SessionPage)).toEqual(['grown-2'])
+})
+
 describe('many sessions', () => {
   const nothing: ListQuestion = {
     machines: ['many'],
