@@ -16,7 +16,8 @@ export interface AuthorizedSession<M extends AnyStateMachine = AnyStateMachine>
 export interface AuthorizeRequest<M extends AnyStateMachine = AnyStateMachine> {
   /** Who asks; `null`: somebody who is not authenticated, where no authentication is configured. */
   readonly principal: Principal | null
-  readonly action: SessionAction
+  /** `list`: whether the session may be among those that `GET /sessions` tells. */
+  readonly action: SessionAction | 'list'
   readonly id: SessionId
   /** Of an `update`; checked by the `events` schema. */
   readonly event?: EventFromLogic<M>

@@ -149,7 +149,8 @@ export const errorKinds = {
     http: 503,
     retryable: true,
     log: 'debug',
-    meaning: 'Redis cannot be reached or refuses writes. Surely not applied.',
+    meaning:
+      'Redis cannot be reached or refuses writes; of a list of sessions: PostgreSQL cannot. Surely not applied.',
   },
   draining: {
     rpc: -32015,

@@ -2,6 +2,9 @@
 import type { Live, Run } from './plan.ts'
 import type { Outcome } from './stepper.ts'
 
+/** Taken once: chance that a replay gives to machines is none of the kernel's. */
+const newEffectKey = globalThis.crypto.randomUUID.bind(globalThis.crypto)
+
 /** The promises that go on after a step, and those that it has made, under keys of their own. */
 export function nextRuns(
   before: Pick<Live, 'runs' | 'nextKey'>,
@@ -14,7 +17,7 @@ export function nextRuns(
     const path = pathOf(self)
     // One that was stopped within the step never runs.
     if (path === null) continue
-    runs = [...runs, { key: nextKey++, path, effectKey: globalThis.crypto.randomUUID(), attempt: 1 }]
+    runs = [...runs, { key: nextKey++, path, effectKey: newEffectKey(), attempt: 1 }]
   }
   return { runs, nextKey }
 }

@@ -4,10 +4,13 @@ import type { Server as TlsServer } from 'node:https'
 import type { BlockList } from 'node:net'
 import { randomBytes } from 'node:crypto'
 import { TroupeError } from '../actors/errors.ts'
+import type { SessionPage } from '../actors/session-list.ts'
 import { partitionOf, PARTITIONS } from '../actors/partitions.ts'
 import type { Clock, Logger } from '../actors/ports.ts'
 import type { Registry } from '../actors/registry.ts'
 import { AuditWakeup } from '../persistence/audit/queue.ts'
+import { OutboxAge } from '../persistence/audit/outbox-age.ts'
+import { SessionList } from '../persistence/audit/session-list.ts'
 import { startAudit } from '../persistence/audit/worker.ts'
 import type { AuditHealth, AuditService } from '../persistence/audit/worker.ts'
 import { Keys } from '../persistence/keys.ts'
@@ -29,9 +32,13 @@ import { createGatekeeper } from './authentication.ts'
 import { systemClock } from './clock.ts'
 import type { Options } from './options.ts'
 import { Serving } from './serving.ts'
-import { SessionApi } from './session-api.ts'
 import { WriteGate } from './write-gate.ts'
 import type { WriteHealth } from './write-gate.ts'
+import { ListPermissions } from './host/list-permissions.ts'
+import { CALLER, SessionApi } from './session-api.ts'
+import { asListRequest } from './list-request.ts'
+import type { ListOptions } from './list-request.ts'
+import { SessionListing } from './session-listing.ts'
 
 const HEALTH_TIMEOUT_MS = 1000
 
@@ -73,6 +80,9 @@ export class Runtime extends SessionApi {
   /** Of the connections of all kinds. */
   readonly #places: AddressPlaces
   readonly #proxies: BlockList | null
+  readonly #list: SessionList | null
+  readonly #outboxAge: OutboxAge
+  readonly #listing: SessionListing
   #audit: AuditService | null = null
   #closing: Promise<void> | null = null
 
@@ -118,7 +128,17 @@ export class Runtime extends SessionApi {
     })
     this.#places = new AddressPlaces(options.maxConnectionsPerAddress)
     this.#proxies = options.trustProxy.length > 0 ? addressList(options.trustProxy) : null
+    this.#list = options.databaseUrl === null ? null : new SessionList(options.databaseUrl)
+    this.#outboxAge = new OutboxAge(url, keys, log)
+    this.#listing = new SessionListing({
+      list: this.#list,
+      outbox: this.#outboxAge,
+      registry,
+      permissions: new ListPermissions({ registry, isAuthenticated: gatekeeper !== null, log }),
+      now: () => this.#store.now(),
+    })
     this.#http = new HttpApi({
+      list: (request, caller) => this.#listing.page(request, caller),
       service: this.serving.host,
       fanOut: this.serving.fanOut,
       clock,
@@ -180,6 +200,15 @@ export class Runtime extends SessionApi {
     })
     this.#gateways.add(gateway)
     return gateway
+  }
+
+  /**
+   * Sessions by definition, state, tag or status, those created last first, a page at a time. They come from PostgreSQL, into which
+   * transitions come a little later: `lagMs` tells how far it is behind. Has no part in what happens to sessions.
+   * @throws TroupeError `invalid_params`, `unknown_machine`; `unavailable` where PostgreSQL is away, or there is none
+   */
+  listSessions(options: ListOptions = {}): Promise<SessionPage> {
+    return this.#listing.page(asListRequest(options), CALLER)
   }
 
   /**
@@ -245,6 +274,8 @@ export class Runtime extends SessionApi {
     await this.#wakeup.stop({ deadlineMs: Math.min(1000, left()) })
     await this.#audit?.stop({ deadlineMs: left() })
     this.#gate.stop()
+    await this.#list?.close()
+    this.#outboxAge.close()
     this.#feed.stop()
     this.#store.stop()
   }

@@ -14,7 +14,7 @@ import type { SessionNotice } from './notices.ts'
 import type { Serving } from './serving.ts'
 
 /** What a caller of the TypeScript API is to the host: the server itself, on no connection. */
-const CALLER: Caller = { principal: null, origin: null, isTrusted: true }
+export const CALLER: Caller = { principal: null, origin: null, isTrusted: true }
 
 export interface UpdateOptions {
   /** Idempotency key: the same key with the same event is applied once within `commandKeyTtlMs`. */

@@ -24,9 +24,9 @@ const TRANSITIONS = `
 
 const SESSION = `
   update troupe_sessions
-     set value = null, context = null, tags = null, output = null, forgotten_at = now()
+     set value = null, context = null, tags = null, output = null, marks = null, forgotten_at = now()
    where session_id = $1
-     and (forgotten_at is null or value is not null or context is not null or tags is not null or output is not null)`
+     and (forgotten_at is null or value is not null or marks is not null or context is not null or tags is not null or output is not null)`
 
 /** Of the fields of a reject only the header is kept: ids, position, commits, time. */
 const REJECTS = `

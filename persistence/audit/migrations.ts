@@ -1,6 +1,7 @@
 /** The schema of the audit, as numbered steps that are taken once. Steps are only ever added. */
 import type pg from 'pg'
 import { inTransaction, withConnection } from './database.ts'
+import { listingSchema } from './listing-schema.ts'
 import { questionsSchema } from './questions-schema.ts'
 import { retentionSchema } from './retention.ts'
 
@@ -81,6 +82,7 @@ const migrations: readonly Migration[] = [
     `,
   },
   { version: 2, name: 'questions, forgetting', sql: questionsSchema },
+  { version: 3, name: 'lists of sessions', sql: listingSchema },
   { version: 4, name: 'retention', sql: retentionSchema },
 ]
 

@@ -7,6 +7,7 @@ import { withConnection } from './database.ts'
 import type { AuditRow } from './entry.ts'
 import { codeOf } from './failure.ts'
 import type { FaultHook } from './fault-points.ts'
+import { marksOf } from './marks.ts'
 
 /**
  * One plan for any number of rows. Fields go as they are in the outbox, as lines of three texts: as elements of arrays
@@ -16,23 +17,25 @@ const BATCH = `
   with batch as materialized (
     select word[1] as session_id, word[2]::bigint as epoch, word[3]::bigint as version, word[4] as commit_id,
            nullif(word[5], '-') as previous_commit_id, word[7] as kind, audit::jsonb as audit,
-           nullif(state, '')::jsonb as state, is_head, nullif(last_state, '')::jsonb as last_state,
+           nullif(state, '')::jsonb as state, is_head, nullif(last_state, '')::jsonb as last_state, nullif(marks, '')::jsonb as marks,
            date '1970-01-01' + (word[6]::bigint / 86400000)::integer as day,
            timestamptz 'epoch' + word[6]::bigint * interval '1 ms' as committed_at,
            timestamptz 'epoch' + nullif(created_ms, '')::bigint * interval '1 ms' as created_at
-      from (select string_to_array(header, ' ') as word, audit, state, head = 't' as is_head, last_state, created_ms
+      from (select string_to_array(header, ' ') as word, audit, state, head = 't' as is_head, last_state, created_ms, marks
               from rows from (string_to_table($1, E'\\n'), string_to_table($2, E'\\n'), string_to_table($3, E'\\n'),
-                              string_to_table($4, E'\\n'), string_to_table($5, E'\\n'), string_to_table($6, E'\\n'))
-                as line (header, audit, state, head, last_state, created_ms)
+                              string_to_table($4, E'\\n'), string_to_table($5, E'\\n'), string_to_table($6, E'\\n'),
+                              string_to_table($7, E'\\n'))
+                as line (header, audit, state, head, last_state, created_ms, marks)
             -- A fence: each line is taken apart once, not once for each of its words.
             offset 0) as entry
   ), heads as (
     insert into troupe_sessions as old
       (session_id, machine, machine_version, epoch, version, commit_id, status, value, context, tags, output,
-       created_at, updated_at, ended_at)
+       created_at, updated_at, ended_at, marks)
     select session_id, audit->>'machine', (audit->'machineVersion')::integer, epoch, version, commit_id,
            coalesce(state->>'status', kind), shown->'value', shown->'context', shown->'tags', shown->'output',
-           created_at, committed_at, case when state is null then committed_at end
+           created_at, committed_at, case when state is null then committed_at end,
+           case when marks is not null then array(select jsonb_array_elements_text(marks)) end
       from (select *, coalesce(state, last_state) as shown from batch where is_head) as head
      order by session_id collate "C"
         on conflict (session_id) do update set
@@ -47,6 +50,7 @@ const BATCH = `
            tags = case when excluded.ended_at is null or excluded.value is not null then excluded.tags else old.tags end,
            output = case when excluded.ended_at is null or excluded.value is not null then excluded.output else old.output end,
            created_at = coalesce(excluded.created_at, old.created_at),
+           marks = case when excluded.ended_at is null or excluded.value is not null then excluded.marks else old.marks end,
            updated_at = excluded.updated_at,
            ended_at = excluded.ended_at
      where (old.epoch, old.version) < (excluded.epoch, excluded.version)
@@ -109,7 +113,9 @@ function columnsOf(rows: readonly AuditRow[]): (string | Buffer)[] {
   const isHead = new Array<string>(rows.length).fill('f')
   const lastState = new Array<string>(rows.length).fill('')
   const created = new Array<string>(rows.length).fill('')
+  const marks = new Array<string>(rows.length).fill('')
   for (const head of findHeads(rows).values()) {
+    if (head.state !== null) marks[head.index] = marksOf(head.state.toString())
     isHead[head.index] = 't'
     created[head.index] = head.createdMs
     // The last state of a session that ended in this batch stands in another of its rows.
@@ -122,6 +128,7 @@ function columnsOf(rows: readonly AuditRow[]): (string | Buffer)[] {
     isHead.join('\n'),
     lastState.join('\n'),
     created.join('\n'),
+    marks.join('\n'),
   ]
 }
 

@@ -10,6 +10,7 @@ import { statsCommand } from './audit-stats.ts'
 import { exportCommand } from './audit-export.ts'
 import { forgetCommand } from './audit-forget.ts'
 import { rejectsCommand } from './audit-rejects.ts'
+import { replayCommand } from './audit-replay.ts'
 
 const commands = new Map<string, AuditCommand>([
   ['verify', verifyCommand],
@@ -18,6 +19,7 @@ const commands = new Map<string, AuditCommand>([
   ['export', exportCommand],
   ['forget', forgetCommand],
   ['rejects', rejectsCommand],
+  ['replay', replayCommand],
 ])
 
 const USAGE = `Usage: npm run audit -- <command> [options]

@@ -14,7 +14,7 @@ import { defaultLimits, type GatewayLimits } from '../gateway/limits.ts'
 import { describeFault, toTroupeError } from '../protocol/failures.ts'
 import { corsHeaders, preflightHeaders, refusalOf, type AdmissionRules } from './admission.ts'
 import { Abandoned, readJson } from './body.ts'
-import type { Exchange, HttpContext, Reply } from './exchange.ts'
+import type { Exchange, HttpContext, ListSessions, Reply } from './exchange.ts'
 import { LastingRequests } from './lasting-requests.ts'
 import { openApiText } from './openapi.ts'
 import { HttpError, PROBLEM_TYPE, problemHeaders, problemText, statusOf } from './problem.ts'
@@ -35,6 +35,8 @@ export interface HttpApiOptions {
    * Default: nobody is asked who they are.
    */
   readonly authenticate?: (request: IncomingMessage) => Promise<Identity | null>
+  /** Where lists of sessions come from; default: nowhere. */
+  readonly list?: ListSessions
   /** Open connections of other kinds, which count towards `maxConnections` too. */
   readonly otherConnections?: () => number
   /** Connections by address, where those of other kinds count too; default: own. */
@@ -44,6 +46,10 @@ export interface HttpApiOptions {
 }
 
 const NOBODY = { principal: null, expiresAt: null }
+
+const noList: ListSessions = async () => {
+  throw new TroupeError('unavailable', 'This server lists no sessions.')
+}
 
 export class HttpApi {
   readonly #options: HttpApiOptions
@@ -79,6 +85,7 @@ export class HttpApi {
       clock,
       limits: this.#limits,
       lasting: this.#lasting,
+      list: options.list ?? noList,
       blame: (what, thrown) => this.#blame(what, thrown),
       describe: (base) => this.#describe(base),
     }

@@ -2,9 +2,13 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Caller, Clock, Principal, SessionService } from '../../actors/ports.ts'
 import type { TroupeError } from '../../actors/errors.ts'
+import type { ListRequest, SessionPage } from '../../actors/session-list.ts'
 import type { FanOut } from '../feed/fan-out.ts'
 import type { GatewayLimits } from '../gateway/limits.ts'
 import type { Arrival, LastingRequests } from './lasting-requests.ts'
+
+/** A page of the sessions that a caller may see. */
+export type ListSessions = (request: ListRequest, caller: Caller) => Promise<SessionPage>
 
 /** What the routes work with. */
 export interface HttpContext {
@@ -13,6 +17,8 @@ export interface HttpContext {
   readonly clock: Clock
   readonly limits: GatewayLimits
   readonly lasting: LastingRequests
+  /** See `listSessions`. @throws TroupeError */
+  readonly list: ListSessions
   /** What was thrown as an error for the client; faults are logged. */
   readonly blame: (what: string, thrown: unknown) => TroupeError
   /** JSON text of the OpenAPI document for this base path. */

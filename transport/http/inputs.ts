@@ -1,7 +1,7 @@
 /** What requests hold beside path and body: members of the query, and headers, as params of the wire's methods. */
 import { TroupeError } from '../../actors/errors.ts'
 import { parseValue } from '../protocol/codec.ts'
-import { methods } from '../protocol/messages.ts'
+import { listSessions, methods } from '../protocol/messages.ts'
 import { jsonSchemaOf, type JsonSchema } from '../protocol/openrpc.ts'
 import { parseIfMatch, parsePosition } from './entity-tag.ts'
 
@@ -92,6 +92,31 @@ export const lastEventId: Input = {
   description: 'As `since`, and wins over it: browsers send it when they connect again.',
   read: (text) => parsePosition(text, 'Last-Event-ID'),
 }
+
+const listParams = jsonSchemaOf(listSessions.params).properties ?? {}
+
+function listInput(name: string, read: Input['read'] = (text) => text): Input {
+  const { description = '', ...schema } = (listParams[name] ?? {}) as JsonSchema & { description?: string }
+  return { in: 'query', name, param: name, schema, description, read }
+}
+
+const wholeNumber: Input['read'] = (text) => (/^[0-9]{1,16}$/.test(text) ? Number(text) : text)
+
+/** All params of `listSessions`. */
+export const listInputs: readonly Input[] = [
+  ...['machine', 'state', 'tag', 'status'].map((name) => listInput(name)),
+  {
+    ...listInput('since', (text) => {
+      const time = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : NaN
+      return Number.isNaN(time) ? wholeNumber(text) : time
+    }),
+    schema: { type: 'string' },
+    description:
+      'Only with a transition since then: ms since 1970, or a time such as `2026-01-31T12:00:00Z`.',
+  },
+  listInput('cursor'),
+  listInput('limit', wholeNumber),
+]
 
 function readUntil(text: string): unknown {
   if (text === 'done') return { done: true }

@@ -1,6 +1,6 @@
 /** `GET /openapi.json`: the routes and the schemas of the wire as an OpenAPI 3.1 document. */
 import { errorKinds, type ErrorCode } from '../../actors/errors.ts'
-import { PROTOCOL_VERSION, commonErrors, methods, notifications } from '../protocol/messages.ts'
+import { PROTOCOL_VERSION, commonErrors, notifications } from '../protocol/messages.ts'
 import { jsonSchemaOf, type JsonSchema } from '../protocol/openrpc.ts'
 import type { Input } from './inputs.ts'
 import { PROBLEM_TYPE } from './problem.ts'
@@ -38,11 +38,11 @@ export function openApiText(base: string, isAuthenticated: boolean): string {
 }
 
 function operation(route: Route): object {
-  const method = route.method === null ? null : methods[route.method]
-  const params = method === null ? {} : jsonSchemaOf(method.params)
+  const { schemas } = route
+  const params = schemas === null ? {} : jsonSchemaOf(schemas.params)
   return {
-    operationId: route.method ?? 'describe',
-    summary: method?.summary ?? 'This description.',
+    operationId: route.name,
+    summary: schemas?.summary ?? 'This description.',
     parameters: [
       ...(route.path.includes('{id}')
         ? [{ name: 'id', in: 'path', required: true, schema: params.properties?.['id'] ?? {} }]
@@ -91,7 +91,7 @@ function header(description: string): object {
   return { description, schema: { type: 'string' } }
 }
 
-function content({ answers, method }: Route): object {
+function content({ answers, schemas }: Route): object {
   switch (answers) {
     case 'document':
       return { 'application/json': { schema: { type: 'object' } } }
@@ -112,7 +112,7 @@ function content({ answers, method }: Route): object {
         },
       }
     case 'result': {
-      const result = method === null ? {} : jsonSchemaOf(methods[method].result)
+      const result = schemas === null ? {} : jsonSchemaOf(schemas.result)
       // Where the wire has null, HTTP has 404.
       const present = result.anyOf?.find(({ type }) => type !== 'null') ?? result
       return { 'application/json': { schema: present } }
@@ -122,13 +122,13 @@ function content({ answers, method }: Route): object {
 
 /** One answer for each status, with the words that it can carry. */
 function failures(route: Route): object {
-  if (route.method === null) return {}
+  if (route.schemas === null) return {}
   const byStatus = new Map<number, ErrorCode[]>()
   const add = (status: number, code: ErrorCode): void => {
     const codes = byStatus.get(status) ?? []
     if (!codes.includes(code)) byStatus.set(status, [...codes, code])
   }
-  const { errors } = methods[route.method]
+  const { errors } = route.schemas
   for (const code of [...commonErrors, ...errors]) {
     if (OF_FRAMES.includes(code)) continue
     add(code === 'version_conflict' ? 412 : errorKinds[code].http, code)

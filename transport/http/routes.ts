@@ -2,7 +2,13 @@
 import { TroupeError } from '../../actors/errors.ts'
 import type { SessionRecord } from '../../actors/session.ts'
 import { invalidParams, notShown } from '../protocol/failures.ts'
-import { methods, type MethodName, type Params } from '../protocol/messages.ts'
+import {
+  listSessions,
+  methods,
+  type MethodName,
+  type MethodSchema,
+  type Params,
+} from '../protocol/messages.ts'
 import { entityTag, isHeld } from './entity-tag.ts'
 import type { Exchange, HttpContext, Reply } from './exchange.ts'
 import {
@@ -10,6 +16,7 @@ import {
   ifMatch,
   ifNoneMatch,
   lastEventId,
+  listInputs,
   since,
   timeoutMs,
   until,
@@ -30,8 +37,11 @@ interface RouteForm {
 }
 
 export interface Route extends RouteForm {
-  /** The method of the wire that it is; `null`: none. */
+  /** The method of the wire that it is; `null`: none, or one of HTTP alone. */
   readonly method: MethodName | null
+  readonly name: string
+  /** What it takes and answers; `null`: a document. */
+  readonly schemas: MethodSchema | null
   /** @returns `null` if the answer is on its way already. @throws TroupeError */
   readonly answer: (context: HttpContext, exchange: Exchange) => Promise<Reply | null>
 }
@@ -46,6 +56,8 @@ function route<M extends MethodName>(method: M, form: RouteForm, run: Run<M>): R
   return {
     ...form,
     method,
+    name: method,
+    schemas: methods[method],
     answer(context, exchange) {
       const { params: schema } = methods[method]
       const parsed = schema.safeParse(paramsOf(form, exchange))
@@ -53,6 +65,15 @@ function route<M extends MethodName>(method: M, form: RouteForm, run: Run<M>): R
       return run(context, parsed.data as Params<M>, exchange)
     },
   }
+}
+
+const listForm: RouteForm = {
+  verb: 'GET',
+  path: '/sessions',
+  inputs: listInputs,
+  body: null,
+  statuses: [200],
+  answers: 'result',
 }
 
 export const routes: readonly Route[] = [
@@ -73,6 +94,18 @@ export const routes: readonly Route[] = [
       return { ...reply, status: created ? 201 : 200, headers: { ...reply.headers, Location } }
     },
   ),
+  {
+    ...listForm,
+    method: null,
+    name: 'listSessions',
+    schemas: listSessions,
+    async answer({ list }, exchange) {
+      const { params: schema } = listSessions
+      const parsed = schema.safeParse(paramsOf(listForm, exchange))
+      if (!parsed.success) throw invalidParams('listSessions', schema, parsed.error)
+      return { status: 200, body: JSON.stringify(await list(parsed.data, exchange.caller)) }
+    },
+  },
   route(
     'getSession',
     {
@@ -167,6 +200,8 @@ export const routes: readonly Route[] = [
   ),
   {
     method: null,
+    name: 'describe',
+    schemas: null,
     verb: 'GET',
     path: '/openapi.json',
     inputs: [],

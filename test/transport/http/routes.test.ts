@@ -75,7 +75,7 @@ describe('the routes', () => {
       'GET, HEAD, DELETE, OPTIONS',
       'method_not_found',
     ])
-    expect((await ask('GET /sessions')).headers.allow).toBe('POST, OPTIONS')
+    expect((await ask('DELETE /sessions')).headers.allow).toBe('POST, GET, HEAD, OPTIONS')
   })
 
   it('leave other paths to others', async () => {

@@ -1,0 +1,441 @@
+/** `npm run audit -- replay …`, on rows that a runtime has written. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { builtinDefinitions } from '../../../actors/lifecycles/builtin.ts'
+import { PARTITIONS } from '../../../actors/partitions.ts'
+import { Registry } from '../../../actors/registry.ts'
+import { drain } from '../../../persistence/audit/drain.ts'
+import { migrate } from '../../../persistence/audit/migrations.ts'
+import { Outbox } from '../../../persistence/audit/outbox.ts'
+import { runAudit } from '../../../runtime/cli/audit-commands.ts'
+import { createRuntime } from '../../../runtime/index.ts'
+import type { Runtime, SessionDefinition } from '../../../runtime/index.ts'
+import { replaySessions } from '../../../runtime/replay/replay-sessions.ts'
+import type { WhichSessions } from '../../../runtime/replay/replay-sessions.ts'
+import type { ReplayOptions, SessionReport } from '../../../runtime/replay/session-replay.ts'
+import { Worlds } from '../../../runtime/replay/worlds.ts'
+import { AuditPlace } from '../../persistence/audit-support.ts'
+import { sleepMs, until } from '../../support/hosts.ts'
+import { databaseUrl, redisUrl } from '../../support/servers.ts'
+import { clocked, errand, fragile, order1, order2, order3, outside } from './machines.ts'
+
+const AUDIT = join(import.meta.dirname, '..', '..', '..', 'runtime/cli/audit.ts')
+const MACHINES = join(import.meta.dirname, 'machines.ts')
+const all = [...builtinDefinitions, errand, clocked, fragile, order1, order2, order3]
+
+const stringContaining = (part: string): unknown => expect.stringContaining(part)
+
+let place: AuditPlace
+let folder: string
+
+async function withRuntime(
+  definitions: readonly unknown[],
+  use: (runtime: Runtime) => Promise<void>,
+): Promise<void> {
+  const runtime = await createRuntime({
+    definitions: definitions as SessionDefinition[],
+    redisUrl: place.redisUrl,
+    keyPrefix: place.prefix,
+    logLevel: 'silent',
+  })
+  try {
+    await use(runtime)
+  } finally {
+    await runtime.close({ deadlineMs: 2000 })
+  }
+}
+
+async function live(
+  runtime: Runtime,
+  id: string,
+  machine: string,
+  input: unknown,
+  events: readonly { readonly type: string; readonly [member: string]: unknown }[],
+): Promise<void> {
+  await runtime.createSession(machine, { id, input } as never)
+  for (const event of events) await runtime.updateSession(id, event as never)
+}
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'troupe-replay-'))
+  place = await AuditPlace.create(redisUrl(), databaseUrl())
+  await migrate(place.pool)
+  await withRuntime([...builtinDefinitions, errand, clocked, fragile, order1], async (runtime) => {
+    await live(runtime, 'cart', 'checkout', undefined, [
+      { type: 'ADD', sku: 'tea', unitPrice: 450 },
+      { type: 'PAY' },
+      { type: 'DECLINED', reason: 'no funds' },
+      { type: 'PAY' },
+      { type: 'PAID', reference: 'psp-1' },
+    ])
+    await live(runtime, 'game', 'match', { hand: 3, turnMs: 1000 }, [
+      { type: 'JOIN', player: 'ann' },
+      { type: 'JOIN', player: 'bob' },
+    ])
+    await live(
+      runtime,
+      'case',
+      'ticket',
+      { subject: 'x', customer: 'ann', remindAfterMs: 1000, closeAfterMs: 1000 },
+      [
+        { type: 'ASSIGN', agent: 'bob' },
+        { type: 'REPLY', from: 'agent', text: 'well?' },
+        { type: 'REPLY', from: 'customer', text: 'no' },
+      ],
+    )
+    await live(runtime, 'page', 'document', { a: [1, { b: null }], z: 1e21 }, [
+      { type: 'MERGE', state: { a: null, c: 'ä' } },
+      { type: 'SET', state: [1, 2] },
+    ])
+    await runtime.deleteSession('page')
+    await live(runtime, 'page', 'document', undefined, [{ type: 'SET', state: 7 }])
+    await live(runtime, 'twin', 'errand', undefined, [{ type: 'NOTE', text: 'first' }])
+    await live(runtime, 'run', 'errand', undefined, [
+      { type: 'GO', url: 'bad' },
+      { type: 'NOTE', text: 'a' },
+      { type: 'TELL', to: 'twin', text: 'b' },
+    ])
+    await until(async () => (await runtime.getSession<typeof errand>('run'))?.context.problem !== null)
+    await runtime.updateSession('run', { type: 'GO', url: 'good' })
+    await until(async () => (await runtime.getSession('run'))?.tags.includes('settled') === true)
+    for (const type of ['PAUSE', 'RESUME', 'STOP']) await runtime.updateSession('run', { type })
+    await live(runtime, 'stamped', 'clocked', undefined, [
+      { type: 'ADD' },
+      { type: 'STAMP' },
+      { type: 'ADD' },
+    ])
+    await live(runtime, 'rolled', 'clocked', undefined, [{ type: 'ROLL' }])
+    await live(runtime, 'named', 'clocked', undefined, [{ type: 'UUID' }])
+    await live(runtime, 'peeked', 'clocked', undefined, [{ type: 'PEEK' }, { type: 'ADD' }])
+    await live(runtime, 'dated', 'clocked', undefined, [{ type: 'YEAR' }, { type: 'ADD' }])
+    await live(runtime, 'broken', 'fragile', undefined, [{ type: 'ADD' }])
+    await live(runtime, 'shipped', 'order', undefined, [
+      { type: 'NEXT' },
+      { type: 'BACK' },
+      { type: 'NEXT' },
+      { type: 'NEXT' },
+    ])
+    await live(runtime, 'moving', 'order', undefined, [{ type: 'NEXT' }])
+    for (const id of ['forgotten', 'torn', 'bare', 'altered', 'silent', 'odd'])
+      await live(runtime, id, 'order', undefined, [{ type: 'NEXT' }, { type: 'NEXT' }, { type: 'BACK' }])
+    // Turns and reminders come to their end.
+    await sleepMs(2500)
+  })
+  await withRuntime([order1, order2], async (runtime) => {
+    await runtime.updateSession('moving', { type: 'NEXT' })
+  })
+  const outbox = new Outbox(place.redis, place.keys)
+  const partitions = Array.from({ length: PARTITIONS }, (_, partition) => partition)
+  await drain({ outbox, pool: place.pool, knownDays: new Set() }, partitions, 1000)
+  expect(await place.waiting()).toBe(0)
+}, 120_000)
+afterAll(async () => {
+  await place.destroy()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+async function replay(
+  which: WhichSessions | string,
+  given: Partial<ReplayOptions> & { readonly definitions?: readonly unknown[] } = {},
+): Promise<SessionReport[]> {
+  const { definitions = all, ...options } = given
+  const registry = new Registry()
+  for (const each of definitions) registry.register(each)
+  const reports: SessionReport[] = []
+  const worlds = Worlds.install()
+  try {
+    await replaySessions(
+      place.pool,
+      typeof which === 'string' ? { ids: [which] } : which,
+      { registry, as: null, migrateAfter: null, statesOnly: false, ...options },
+      worlds,
+      async (report) => void reports.push(report),
+    )
+  } finally {
+    worlds.uninstall()
+  }
+  return reports
+}
+
+async function one(...args: Parameters<typeof replay>): Promise<SessionReport> {
+  const [report] = await replay(...args)
+  if (report === undefined) throw new Error('no report')
+  return report
+}
+
+describe('AU4 what was recorded leads to the stored states', () => {
+  it.each(['cart', 'game', 'case', 'page', 'run', 'twin', 'shipped', 'moving'])(
+    'of session %s',
+    async (id) => {
+      const report = await one(id)
+      expect(report).toMatchObject({ divergence: null, notComparable: new Map() })
+      expect(report.rows).toBeGreaterThan(1)
+      expect(report.equal).toBe(report.rows - report.ends)
+    },
+  )
+
+  it('with timers, promises, children, mail and migrations among them', async () => {
+    const { rows } = await place.pool.query<{ kind: string }>(
+      `select distinct kind from troupe_transitions where session_id = any('{run,twin,game,case,page,moving}')`,
+    )
+    expect(rows.map(({ kind }) => kind).sort()).toEqual(
+      expect.arrayContaining(['created', 'deleted', 'event', 'mail', 'migrated', 'result', 'timer']),
+    )
+  })
+
+  it('and nothing is done on the way: no action, no promise, nothing written', async () => {
+    const sight = async () => {
+      const { rows } = await place.pool.query(
+        'select sum(hashtext(t::text)) as sum, count(*) from troupe_transitions t',
+      )
+      // Locks of the audit come and go.
+      const names = (await place.redis.keys(`*${place.prefix}*`)).filter((key) =>
+        /:(session|outbox|mail|timers)/.test(key),
+      )
+      const sessions = names.filter((key) => key.includes(':session:')).sort()
+      return { rows, names: names.sort(), records: await place.redis.mget(sessions) }
+    }
+    const before = { ...(await sight()), ...outside }
+    expect(outside.promises).toBeGreaterThan(0)
+    expect(outside.actions).toBeGreaterThan(0)
+    await one('run')
+    await sleepMs(50)
+    expect({ ...(await sight()), ...outside }).toEqual(before)
+  })
+
+  it('a state that was tampered with is a divergence, with its path', async () => {
+    await place.pool.query(
+      `update troupe_transitions set context = '{"steps": 3}' where session_id = 'altered' and version = 3`,
+    )
+    const report = await one('altered')
+    expect(report.divergence).toMatchObject({
+      version: 3,
+      kind: 'event',
+      event: { type: 'NEXT' },
+      is: 'state',
+      path: 'context.steps',
+      stored: 3,
+      replayed: 2,
+    })
+    expect(report).toMatchObject({ equal: 2 })
+    expect(report.notComparable.get('diverged')).toMatchObject({ count: 1 })
+    expect((await one('altered', { statesOnly: true })).divergence).toBeNull()
+  })
+
+  it('an event that changes nothing now made a version then', async () => {
+    await place.pool.query(
+      `update troupe_transitions set event = '{"type": "OTHER"}' where session_id = 'odd' and version = 3`,
+    )
+    expect((await one('odd')).divergence).toMatchObject({
+      version: 3,
+      is: 'failure',
+      reason: 'event "OTHER" changes nothing, and made a version then',
+    })
+  })
+})
+
+describe('what cannot be compared is never called equal', () => {
+  it('a clock that is read: from where it decides on, nothing can be compared', async () => {
+    const report = await one('stamped')
+    expect(report).toMatchObject({ rows: 4, equal: 2, divergence: null })
+    expect(report.notComparable.get('clock')).toMatchObject({
+      count: 2,
+      version: 3,
+      detail: 'two replays of it differ in context.at: new Date()',
+    })
+  })
+
+  it.each([
+    ['rolled', 'two replays of it differ in value: Math.random()'],
+    ['named', 'two replays of it differ in context.at: crypto randomUUID()'],
+    ['dated', 'new Date()'],
+  ])('chance, and years, of session %s', async (id, detail) => {
+    const report = await one(id)
+    expect(report).toMatchObject({ equal: 1, divergence: null })
+    expect(report.notComparable.get('clock')).toMatchObject({ count: report.rows - 1, version: 2, detail })
+  })
+
+  it('a clock that is read and decides nothing costs its own row only', async () => {
+    const report = await one('peeked')
+    expect(report).toMatchObject({ rows: 3, equal: 2, divergence: null })
+    expect(report.notComparable.get('clock')).toMatchObject({ count: 1, version: 2, detail: 'Date.now()' })
+  })
+
+  it('a timer at which the machine threw', async () => {
+    const report = await one('broken')
+    expect(report).toMatchObject({ divergence: null })
+    expect(report.notComparable.get('failed')).toMatchObject({
+      count: 1,
+      detail: stringContaining('it broke'),
+    })
+    expect(report.equal).toBe(report.rows - 1)
+  })
+
+  it.each([
+    [
+      'forgotten',
+      `forgotten_at = now(), event = null, context = null, to_value = null, status = null`,
+      'forgotten',
+      1,
+    ],
+    ['silent', `event = null`, 'no-event', 1],
+    ['bare', `context = null`, 'no-state', 0],
+  ] as const)('rows whose contents are kept back: %s', async (id, set, kind, following) => {
+    await place.pool.query(`update troupe_transitions set ${set} where session_id = '${id}' and version = 3`)
+    const report = await one(id)
+    expect(report.divergence).toBeNull()
+    expect(report.notComparable.get(kind)).toMatchObject({ count: 1, version: 3 })
+    expect(report.notComparable.get('after')?.count ?? 0).toBe(following)
+    expect(report.equal).toBe(3 - following)
+  })
+
+  it('rows after one that is not there', async () => {
+    await place.pool.query(`delete from troupe_transitions where session_id = 'torn' and version = 2`)
+    const report = await one('torn')
+    expect(report).toMatchObject({ rows: 3, equal: 1, divergence: null })
+    expect(report.notComparable.get('gap')).toMatchObject({ count: 1, detail: 'version 2' })
+    expect(report.notComparable.get('after')).toMatchObject({ count: 1 })
+  })
+
+  it('versions that are not loaded', async () => {
+    const report = await one('moving', { definitions: [order2] })
+    expect(report.notComparable.get('version')).toMatchObject({ version: 1, detail: 'order version 1' })
+    expect(report.equal).toBe(0)
+  })
+})
+
+describe('another version of a definition on recorded history', () => {
+  it('whole lives: the first divergence, or none', async () => {
+    expect((await one('shipped', { as: 2 })).divergence).toMatchObject({
+      version: 1,
+      path: 'context.total',
+      replayed: 0,
+    })
+    const states = await one('shipped', { as: 2, statesOnly: true })
+    expect(states).toMatchObject({ divergence: null, equal: 5, rows: 5 })
+    expect((await one('shipped', { as: 3, statesOnly: true })).divergence).toMatchObject({
+      version: 5,
+      machineVersion: 3,
+      path: 'value',
+      stored: 'paid',
+      replayed: 'packing',
+    })
+  })
+
+  it('a migration in the middle', async () => {
+    const migrated = await one('shipped', { as: 2, migrateAfter: 3, statesOnly: true })
+    expect(migrated).toMatchObject({ divergence: null, equal: 5 })
+    expect((await one('shipped', { as: 3, migrateAfter: 2, statesOnly: true })).divergence).toMatchObject({
+      version: 3,
+      is: 'failure',
+      reason: stringContaining('nobody knows where checkout went'),
+    })
+  })
+
+  it('a session that was migrated, as if it always had been of the new version', async () => {
+    expect(await one('moving', { as: 2, statesOnly: true })).toMatchObject({
+      divergence: null,
+      notComparable: new Map(),
+    })
+  })
+})
+
+describe('the command', { timeout: 90_000 }, () => {
+  async function audit(...args: string[]): Promise<{ code: number; out: string; error: string }> {
+    const child = spawn(process.execPath, [
+      '--import',
+      import.meta.resolve('tsx'),
+      AUDIT,
+      'replay',
+      '--database-url',
+      place.databaseUrl,
+      '--data-dir',
+      folder,
+      ...args,
+    ])
+    let [out, error] = ['', '']
+    child.stdout.on('data', (text) => (out += String(text)))
+    child.stderr.on('data', (text) => (error += String(text)))
+    const [code] = (await once(child, 'close')) as [number]
+    return { code, out, error }
+  }
+
+  it('tells of each session that was named, and ends with 0 if all is equal', async () => {
+    const said = await audit('cart', 'run', MACHINES)
+    expect(said.error).toBe('')
+    expect(said.code).toBe(0)
+    expect(said.out).toMatch(
+      /^cart: 6 rows: 6 rows equal\nrun: \d+ rows: \d+ rows equal\nReplayed \d+ rows of 2 sessions: \d+ equal, 0 sessions diverged, 0 rows not comparable.\n$/,
+    )
+  })
+
+  it('sums up the sessions of a machine, tells those that diverged, and ends with 1', async () => {
+    const said = await audit('--machine', 'order', '--as', '3', '--states-only', '--limit', '50', MACHINES)
+    expect(said.error).toBe('')
+    expect(said.code).toBe(1)
+    expect(said.out).toContain('shipped: 5 rows: 4 rows equal, 1 diverged\n  diverged at version 5 of epoch')
+    expect(said.out).toContain(
+      '(event "NEXT"), replayed with version 3 of the definition, in value:\n    stored    "paid"\n    replayed  "packing"\n',
+    )
+    expect(said.out).toMatch(/Replayed \d+ rows of 8 sessions: \d+ equal, \d sessions diverged/)
+    const json = await audit('--machine', 'order', '--limit', '1', '--json', MACHINES)
+    const [report, sum] = json.out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as object)
+    expect(report).toMatchObject({ sessionId: 'moving', divergence: null, notComparable: {} })
+    expect(sum).toMatchObject({ sum: { sessions: 1, diverged: 0 } })
+  })
+
+  it('refuses files that are not there', async () => {
+    const said = await audit('cart', './nowhere.ts')
+    expect(said).toMatchObject({ code: 2, out: '' })
+    expect(said.error).toContain('there is no such file or folder of definitions')
+  })
+
+  it('ends with 2 where nothing could be compared', async () => {
+    await place.pool.query(`update troupe_transitions set forgotten_at = now() where session_id = 'rolled'`)
+    const said = await audit('rolled', MACHINES)
+    expect(said).toMatchObject({ code: 2, error: '' })
+    expect(said.out).toContain('not comparable: 2, their contents were forgotten')
+    expect(said.out).toContain('Nothing could be compared.')
+  })
+
+  /** In this process, where no file is to be loaded. */
+  async function refused(...args: string[]): Promise<{ code: number; out: string; error: string }> {
+    let [out, error] = ['', '']
+    const spies = [
+      vi.spyOn(process.stdout, 'write').mockImplementation((text) => Boolean((out += String(text)))),
+      vi.spyOn(process.stderr, 'write').mockImplementation((text) => Boolean((error += String(text)))),
+    ]
+    try {
+      const servers = ['--database-url', place.databaseUrl, '--data-dir', folder]
+      const code = await runAudit(['replay', ...servers, ...args])
+      return { code, out, error }
+    } finally {
+      for (const spy of spies) spy.mockRestore()
+    }
+  }
+
+  it.each([
+    [[], 'say which sessions: their ids, or --machine NAME'],
+    [['cart', '--machine', 'order'], 'say ids or --machine, not both'],
+    [['cart', '--limit', '3'], '--limit is of --machine'],
+    [['nobody'], 'the audit holds nothing of a session "nobody"'],
+    [['shipped'], 'version 1 of session "shipped" needs order version 1, which is not loaded: name its file'],
+    [['cart', '--as', '9'], 'version 1 of session "cart" needs checkout version 9, which is not loaded'],
+    [['--machine', 'nothing'], 'no definition "nothing" is loaded; there are document, checkout'],
+    [['--machine', 'checkout', '--as', '2'], '"checkout" version 2 is not loaded; there are 1'],
+    [['cart', '--migrate-after', '2'], 'give both'],
+    [['cart', '--as', 'two'], '--as: "two" is no whole number'],
+  ])('refuses %j', async (args, reason) => {
+    const said = await refused(...args)
+    expect(said.error).toContain(reason)
+    expect(said.error.trim().split('\n')).toHaveLength(1)
+    expect(said).toMatchObject({ code: 2, out: '' })
+  })
+})
