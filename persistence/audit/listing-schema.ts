@@ -1,5 +1,5 @@
 /**
- * Step 3 of the schema: lists of sessions. What is ordered by never changes while a session lives, so that its updates stay in
+ * Step 4 of the schema: lists of sessions. What is ordered by never changes while a session lives, so that its updates stay in
  * their place; sessions that are no more, which gather for ever, are kept out of the indexes of those that live.
  */
 export const listingSchema = `

@@ -82,8 +82,8 @@ const migrations: readonly Migration[] = [
     `,
   },
   { version: 2, name: 'questions, forgetting', sql: questionsSchema },
-  { version: 3, name: 'lists of sessions', sql: listingSchema },
-  { version: 4, name: 'retention', sql: retentionSchema },
+  { version: 3, name: 'retention', sql: retentionSchema },
+  { version: 4, name: 'lists of sessions', sql: listingSchema },
 ]
 
 /** Number of the newest step. */

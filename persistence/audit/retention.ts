@@ -22,11 +22,11 @@ const LOCK_NOT_AVAILABLE = '55P03'
 
 export const retentionSchema = `
   -- One row: the first day that is kept. It only ever grows: what was dropped does not come back.
-  create table troupe_retention (
+  create table if not exists troupe_retention (
     is_only boolean primary key default true check (is_only),
     kept_since date not null
   );
-  create index troupe_sessions_ended on troupe_sessions (ended_at) where ended_at is not null;
+  create index if not exists troupe_sessions_by_end on troupe_sessions (ended_at) where ended_at is not null;
 `
 
 export interface Retained {
