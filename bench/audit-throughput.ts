@@ -9,6 +9,7 @@ import { Redis } from 'ioredis'
 import { Pool } from 'pg'
 import { PARTITIONS } from '../actors/partitions.ts'
 import { Outbox } from '../persistence/audit/outbox.ts'
+import { AuditWakeup } from '../persistence/audit/queue.ts'
 import { Keys } from '../persistence/keys.ts'
 import { RedisSessionStore } from '../persistence/redis-session-store.ts'
 import { freePort } from '../runtime/embedded/free-port.ts'
@@ -34,6 +35,9 @@ const THREADS = [1, 2, 4]
 const TOGETHER = 16
 const UNDER_WAY = 8
 const SAMPLE_MS = 20
+
+const say = (_details: object, message: string): void => console.log(message)
+const log = { debug: () => undefined, info: () => undefined, warn: say, error: say }
 
 interface Round {
   /** Rows/s, by connections. */
@@ -138,13 +142,15 @@ async function keepUp(
   const server = await startAuditing(backends, prefix, databaseUrl, 2)
   const groups = Array.from({ length: UNDER_WAY }, (_, n) => new BasketCommits(store, `paced-${n}`, TOGETHER))
   await Promise.all(groups.map((group) => group.create()))
+  // As a worker does behind each commit.
+  const wakeup = new AuditWakeup({ redisUrl: backends.redisUrl, prefix, log })
   const redis = new Redis(backends.redisUrl)
   const outbox = new Outbox(redis, new Keys(prefix))
   const partitions = Array.from({ length: PARTITIONS }, (_, partition) => partition)
   const oldestMs = async (): Promise<number> =>
     Math.max(...(await outbox.peek(partitions)).map((depth) => depth.oldestMs))
   try {
-    const maxRate = await commitFor(groups, SECONDS / 2, null)
+    const maxRate = await commitFor(groups, SECONDS / 2, null, wakeup)
     for (const until = Date.now() + 120_000; (await oldestMs()) > 0;)
       if (Date.now() > until) throw new Error('the backlog of the first half does not drain')
     const lag = new Histogram()
@@ -155,13 +161,14 @@ async function keepUp(
         await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS))
       }
     })()
-    const rate = await commitFor(groups, SECONDS, maxRate / 2)
+    const rate = await commitFor(groups, SECONDS, maxRate / 2, wakeup)
     isOver = true
     await sampling
     const { p50, p99 } = lag.percentiles()
     return { maxRate, rate, lagP50: p50, lagP99: p99 }
   } finally {
     redis.disconnect()
+    await wakeup.stop({ deadlineMs: 1000 })
     await server.stop()
   }
 }
@@ -171,6 +178,7 @@ async function commitFor(
   groups: readonly BasketCommits[],
   seconds: number,
   rate: number | null,
+  wakeup: AuditWakeup,
 ): Promise<number> {
   const from = performance.now()
   const everyMs = rate === null ? 0 : (1000 * groups.length * TOGETHER) / rate
@@ -182,6 +190,7 @@ async function commitFor(
       const waitMs = from + everyMs * (turn + place / groups.length) - now
       if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs))
       await group.update()
+      for (const partition of group.partitions) wakeup.notify(partition)
       committed += TOGETHER
     }
   }
@@ -212,13 +221,12 @@ async function startAuditing(
 /** Keys of its own, which go with it. */
 async function withStore<T>(backends: Backends, use: (store: Store) => Promise<T>): Promise<T> {
   const prefix = `troupe-bench-audit-${Date.now().toString(36)}`
-  const say = (_details: object, message: string): void => console.log(message)
   const store = new RedisSessionStore({
     url: backends.redisUrl,
     keys: new Keys(prefix),
     node: 'bench1',
     commandKeyTtlMs: 120_000,
-    log: { debug: () => undefined, info: () => undefined, warn: say, error: say },
+    log,
   })
   try {
     await store.start()

@@ -1,4 +1,5 @@
 /** Commits of baskets as the server makes them, for the benches that need no server. */
+import { partitionOf } from '../../actors/partitions.ts'
 import type { StoreEntry } from '../../actors/ports.ts'
 import type { Position, SessionId } from '../../actors/session.ts'
 import type { RedisSessionStore } from '../../persistence/redis-session-store.ts'
@@ -20,6 +21,10 @@ export class BasketCommits {
     this.#store = store
     this.#ids = Array.from({ length: size }, (_, n) => `${name}-${n}` as SessionId)
     this.#bases = this.#ids.map(() => null)
+  }
+
+  get partitions(): readonly number[] {
+    return this.#ids.map(partitionOf)
   }
 
   create(): Promise<void> {
