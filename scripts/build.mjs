@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { bundle } from './bundle.mjs'
 import { programOf, project, say } from './project.mjs'
 
 const rooms = ['actors', 'persistence', 'transport', 'runtime']
@@ -9,9 +10,16 @@ const dist = join(project, 'dist')
 const stampFile = join(dist, '.built')
 
 /** Compiles into dist/ if a source has changed since the last time. */
-export function build() {
+export async function build() {
   const sources = rooms.flatMap((room) => filesOf(room, ['.ts', '.lua']))
-  const inputs = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json', ...sources]
+  const inputs = [
+    'package.json',
+    'package-lock.json',
+    'tsconfig.json',
+    'tsconfig.build.json',
+    'scripts/bundle.mjs',
+    ...sources,
+  ]
   const hash = createHash('sha256')
   for (const file of inputs) hash.update(`${file}\n`).update(readFileSync(join(project, file)))
   const stamp = hash.digest('hex')
@@ -29,6 +37,7 @@ export function build() {
     mkdirSync(join(dist, file, '..'), { recursive: true })
     cpSync(join(project, file), join(dist, file))
   }
+  await bundle()
   writeFileSync(stampFile, stamp)
 }
 

@@ -13,7 +13,7 @@ export async function prepare() {
     const unlock = await lock(join(project, '.troupe', 'prepare.lock'))
     try {
       install()
-      build()
+      await build()
     } finally {
       unlock()
     }
