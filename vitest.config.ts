@@ -9,7 +9,10 @@ const waitingTests = ['certificates', 'conformance', 'migrate', 'presence', 'sta
 )
 
 /** Minutes each: `npm run chaos` runs them, and all others at full length. */
-const longTests = process.env['TROUPE_CHAOS'] === 'full' ? [] : ['test/cluster/audit-proof.test.ts']
+const longTests =
+  process.env['TROUPE_CHAOS'] === 'full'
+    ? []
+    : ['audit-proof', 'long-outage'].map((name) => `test/cluster/${name}.test.ts`)
 
 // The projects do not extend what stands here: each would start servers of its own.
 export default defineConfig({

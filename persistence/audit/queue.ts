@@ -44,7 +44,7 @@ const PAUSE_MS = 500
 const READY_MS = 5_000
 
 /** The queue's options, the same for whoever opens it. */
-function openAuditQueue(connection: Redis, prefix: string): Queue<AuditJob> {
+export function openAuditQueue(connection: Redis, prefix: string): Queue<AuditJob> {
   return new Queue<AuditJob>(AUDIT_QUEUE, {
     connection,
     prefix: auditQueuePrefix(prefix),

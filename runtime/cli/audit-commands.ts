@@ -11,6 +11,7 @@ import { exportCommand } from './audit-export.ts'
 import { forgetCommand } from './audit-forget.ts'
 import { rejectsCommand } from './audit-rejects.ts'
 import { replayCommand } from './audit-replay.ts'
+import { jobsCommand } from './audit-jobs.ts'
 
 const commands = new Map<string, AuditCommand>([
   ['verify', verifyCommand],
@@ -20,6 +21,7 @@ const commands = new Map<string, AuditCommand>([
   ['forget', forgetCommand],
   ['rejects', rejectsCommand],
   ['replay', replayCommand],
+  ['jobs', jobsCommand],
 ])
 
 const USAGE = `Usage: npm run audit -- <command> [options]

@@ -10,7 +10,7 @@ import { startAudit, type AuditOptions, type AuditService } from '../../persiste
 import { Keys } from '../../persistence/keys.ts'
 
 /** Threads run from the sources, so they need the loader. */
-export const threadArguments = ['--import', import.meta.resolve('tsx')]
+const threadArguments = ['--import', import.meta.resolve('tsx')]
 
 /** Times short enough for tests; the ratios are those of service. */
 export const shortTimes = { sweepMs: 200, staleMs: 1_000, hungMs: 4_000, answerMs: 3_000, backoffMs: 50 }
@@ -148,11 +148,6 @@ export function transitions(id: string, count: number, context: object = { n: 1 
 /** A module for the threads that waits at a point. */
 export function slowAt(point: FaultPoint, ms: number): string {
   return moduleOf(`if (point === '${point}') await new Promise((resolve) => setTimeout(resolve, ${ms}))`)
-}
-
-/** A module for the threads that ends the whole process without warning at the nth time a point is reached. */
-export function killAt(point: FaultPoint, nth: number): string {
-  return moduleOf(`if (point === '${point}' && ++reached === ${nth}) process.kill(process.pid, 'SIGKILL')`)
 }
 
 function moduleOf(body: string): string {

@@ -6,10 +6,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { parseSessionId } from '../../actors/session.ts'
+import { partitionOf } from '../../actors/partitions.ts'
 import { migrate } from '../../persistence/audit/migrations.ts'
+import { AuditWakeup } from '../../persistence/audit/queue.ts'
 import { runAudit } from '../../runtime/cli/audit-commands.ts'
 import { EPOCH, writeLife } from '../persistence/audit-rows.ts'
-import { AuditPlace, transitions } from '../persistence/audit-support.ts'
+import { AuditPlace, quiet, shortTimes, transitions, until } from '../persistence/audit-support.ts'
 import { databaseUrl, redisUrl } from '../support/servers.ts'
 
 const AUDIT = join(import.meta.dirname, '..', '..', 'runtime/cli/audit.ts')
@@ -268,6 +270,38 @@ it.each([
   expect(out).toBe('')
   expect(error.trimEnd().split('\n')).toEqual([expect.stringContaining(`troupe: `)])
   expect(error).toContain(line)
+})
+
+it('jobs that have failed for good are listed with their reason, and tried again', async () => {
+  const redis = { 'redis-url': redisUrl() }
+  const failing = await AuditPlace.create(redisUrl(), databaseUrl())
+  const of = { ...redis, 'database-url': failing.databaseUrl, 'key-prefix': failing.prefix }
+  const wakeup = new AuditWakeup({
+    ...{ redisUrl: redisUrl(), prefix: failing.prefix, log: quiet },
+    backoffMs: 50,
+  })
+  try {
+    await migrate(failing.pool)
+    expect(await audit(['jobs'], of)).toMatchObject({ code: 0, out: 'No job has failed for good.\n' })
+    await failing.pool.query('alter table troupe_sessions rename to elsewhere')
+    const service = await failing.start()
+    await failing.append(transitions('kept', 3))
+    wakeup.notify(partitionOf('kept'))
+    await until(async () => (await audit(['jobs'], of)).code === 1, 'a job has failed')
+    const listed = await audit(['jobs'], of)
+    expect(listed.out).toMatch(/group \d, 5 attempts: PostgreSQL refuses the batch: .*troupe_sessions/)
+    await service.stop({ deadlineMs: 0 })
+    await failing.pool.query('alter table elsewhere rename to troupe_sessions')
+    expect((await audit(['jobs', '--retry'], of)).out).toMatch(/\d jobs? tried again\.\n$/)
+    expect(await audit(['jobs'], of)).toMatchObject({ code: 0 })
+    await failing.start({ times: { ...shortTimes, sweepMs: 60_000, staleMs: 60_000 } })
+    await until(async () => (await failing.waiting()) === 0, 'drained without the sweep')
+    expect(await failing.count('troupe_transitions')).toBe(3)
+    expect(await audit(['jobs'], { 'redis-url': '' })).toMatchObject({ code: 2 })
+  } finally {
+    await wakeup.stop({ deadlineMs: 500 })
+    await failing.destroy()
+  }
 })
 
 it('a place without an audit is told, and nothing is made there', async () => {
