@@ -29,7 +29,7 @@ import { attachGateway } from '../transport/gateway/server.ts'
 import type { Gateway } from '../transport/gateway/server.ts'
 import { HttpApi } from '../transport/http/api.ts'
 import { createGatekeeper } from './authentication.ts'
-import { systemClock } from './clock.ts'
+import { farewell, systemClock } from './clock.ts'
 import type { Options } from './options.ts'
 import { Serving } from './serving.ts'
 import { WriteGate } from './write-gate.ts'
@@ -269,7 +269,7 @@ export class Runtime extends SessionApi {
     this.serving.clockwork.stop()
     const unfinished = await this.serving.host.drain(left())
     if (unfinished > 0) this.#log.warn({ sessions: unfinished }, 'left with requests under way')
-    await this.serving.fanOut.depart()
+    await farewell(this.#clock, deadline, this.serving.fanOut.depart())
     this.serving.fanOut.stop()
     await this.#wakeup.stop({ deadlineMs: Math.min(1000, left()) })
     await this.#audit?.stop({ deadlineMs: left() })

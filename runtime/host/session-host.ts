@@ -1,15 +1,8 @@
 /** The actors of this process: one mailbox a session, and the five operations on top (design: docs/architecture.md). */
 import { randomUUID } from 'node:crypto'
 import { TroupeError, messageOf } from '../../actors/errors.ts'
-import type {
-  Caller,
-  Clock,
-  CreateRequest,
-  Downtime,
-  Logger,
-  SessionService,
-  SessionStore,
-} from '../../actors/ports.ts'
+import type { Caller, Clock, CreateRequest, Downtime, Logger } from '../../actors/ports.ts'
+import type { SessionService, SessionStore } from '../../actors/ports.ts'
 import type { Principal, UpdateRequest, UpdateResult, UpdateSink } from '../../actors/ports.ts'
 import { checkAccess } from '../../actors/access.ts'
 import { partitionOf } from '../../actors/partitions.ts'
@@ -19,7 +12,7 @@ import { hasUnstorableCharacter } from '../../actors/storable.ts'
 import { parseSessionId, type Position, type PublicState } from '../../actors/session.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import { checkUntil, type Until } from '../../actors/until.ts'
-import { sleep } from '../clock.ts'
+import { farewell, sleep } from '../clock.ts'
 import { commandKey, idFromKey } from './command-keys.ts'
 import { Committer } from './committer.ts'
 import type { HostLimits, HostParts } from './host-parts.ts'
@@ -28,8 +21,7 @@ import { Mailbox } from './mailbox.ts'
 import { failureError } from './outcome-errors.ts'
 import type { Item } from './requests.ts'
 import { takeInternalTurn, type ComputeStep } from './internal-turn.ts'
-import { mailTurn } from './mail-turn.ts'
-import type { MailOrder, MailOutcome } from './mail-turn.ts'
+import { mailTurn, type MailOrder, type MailOutcome } from './mail-turn.ts'
 import { Permissions, type Screen } from './permissions.ts'
 import { Postman } from './postman.ts'
 import { presenceOf } from './presence-of.ts'
@@ -271,8 +263,11 @@ export class SessionHost implements SessionService {
     const deadline = clock.now() + deadlineMs
     const isBusy = (): boolean => this.#mailboxes.size > 0 || !this.#postman.isIdle
     while (isBusy() && clock.now() < deadline) await sleep(clock, DRAIN_POLL_MS)
-    await this.#promises.handOver()
-    await this.#parts.versions.stop()
+    await farewell(
+      clock,
+      deadline,
+      this.#promises.handOver().then(() => this.#parts.versions.stop()),
+    )
     return this.#mailboxes.size
   }
 

@@ -54,6 +54,8 @@ describe('SIGTERM while the network is bad on both sides', () => {
         const direct = await Promise.all([1, 2, 3, 4].map(() => directClient(cluster.url)))
         for (const network of [redis, line]) network.rage(1000)
         await sleep(duration(2000, 4000))
+        // All lines may have been down for all of that time.
+        await until(() => writers.count > 20, 30_000)
         const left = leaving([...cluster.pids('worker.js'), ...cluster.pids('audit.js')])
         const code = await cluster.stop('SIGTERM')
         const leftMs = await left
