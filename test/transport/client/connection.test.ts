@@ -30,6 +30,9 @@ function connect(options: Partial<ClientOptions> = {}): Client {
 
 const isOpen = (client: Client) => () => client.status.getSnapshot().state === 'open'
 
+/** Time for a connection and several tries, on a machine with other work. */
+const TRIES_MS = 1500
+
 describe('a client and its connection', () => {
   it.each([4000, 4001, 4002, 1006, 1012])('comes back after %i', async (code) => {
     const client = connect()
@@ -208,14 +211,14 @@ describe('requests of a client', () => {
 
   it('tell the reason when it was the same until the end', async () => {
     server.answer = () => refusal('unavailable', true)
-    const client = connect({ requestTimeoutMs: 300 })
+    const client = connect({ requestTimeoutMs: TRIES_MS })
     await expect(client.updateSession('a', { type: 'ADD' })).rejects.toMatchObject({ code: 'unavailable' })
   })
 
   it('stay in doubt once one try may have been applied', async () => {
     const answers = [refusal('timeout', true, { outcome: 'unknown' }), refusal('unavailable', true)]
     server.answer = () => answers.shift() ?? answers[0] ?? refusal('unavailable', true)
-    const client = connect({ requestTimeoutMs: 300 })
+    const client = connect({ requestTimeoutMs: TRIES_MS })
     await expect(client.updateSession('a', { type: 'ADD' })).rejects.toMatchObject({
       code: 'timeout',
       outcome: 'unknown',
