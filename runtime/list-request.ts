@@ -3,7 +3,7 @@ import type { SessionDefinition } from '../actors/define-session.ts'
 import { TroupeError } from '../actors/errors.ts'
 import type { ListRequest } from '../actors/session-list.ts'
 import { invalidParams } from '../transport/protocol/failures.ts'
-import { listSessions } from '../transport/protocol/messages.ts'
+import { listSessions } from '../transport/protocol/list-sessions.ts'
 
 export interface ListOptions extends Omit<ListRequest, 'machine' | 'since'> {
   /** A definition, or its name. */

@@ -274,7 +274,7 @@ export class Runtime extends SessionApi {
     await this.#wakeup.stop({ deadlineMs: Math.min(1000, left()) })
     await this.#audit?.stop({ deadlineMs: left() })
     this.#gate.stop()
-    await this.#list?.close()
+    await farewell(this.#clock, deadline, this.#list?.close() ?? Promise.resolve())
     this.#outboxAge.close()
     this.#feed.stop()
     this.#store.stop()

@@ -1,7 +1,8 @@
 /** What requests hold beside path and body: members of the query, and headers, as params of the wire's methods. */
 import { TroupeError } from '../../actors/errors.ts'
 import { parseValue } from '../protocol/codec.ts'
-import { listSessions, methods } from '../protocol/messages.ts'
+import { listSessions } from '../protocol/list-sessions.ts'
+import { methods } from '../protocol/messages.ts'
 import { jsonSchemaOf, type JsonSchema } from '../protocol/openrpc.ts'
 import { parseIfMatch, parsePosition } from './entity-tag.ts'
 

@@ -2,13 +2,8 @@
 import { TroupeError } from '../../actors/errors.ts'
 import type { SessionRecord } from '../../actors/session.ts'
 import { invalidParams, notShown } from '../protocol/failures.ts'
-import {
-  listSessions,
-  methods,
-  type MethodName,
-  type MethodSchema,
-  type Params,
-} from '../protocol/messages.ts'
+import { listSessions } from '../protocol/list-sessions.ts'
+import { methods, type MethodName, type MethodSchema, type Params } from '../protocol/messages.ts'
 import { entityTag, isHeld } from './entity-tag.ts'
 import type { Exchange, HttpContext, Reply } from './exchange.ts'
 import {

@@ -6,22 +6,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { builtinDefinitions } from '../../../actors/lifecycles/builtin.ts'
-import { PARTITIONS } from '../../../actors/partitions.ts'
 import { Registry } from '../../../actors/registry.ts'
-import { drain } from '../../../persistence/audit/drain.ts'
 import { migrate } from '../../../persistence/audit/migrations.ts'
-import { Outbox } from '../../../persistence/audit/outbox.ts'
 import { runAudit } from '../../../runtime/cli/audit-commands.ts'
-import { createRuntime } from '../../../runtime/index.ts'
-import type { Runtime, SessionDefinition } from '../../../runtime/index.ts'
 import { replaySessions } from '../../../runtime/replay/replay-sessions.ts'
 import type { WhichSessions } from '../../../runtime/replay/replay-sessions.ts'
 import type { ReplayOptions, SessionReport } from '../../../runtime/replay/session-replay.ts'
 import { Worlds } from '../../../runtime/replay/worlds.ts'
 import { AuditPlace } from '../../persistence/audit-support.ts'
-import { sleepMs, until } from '../../support/hosts.ts'
+import { sleepMs } from '../../support/hosts.ts'
 import { databaseUrl, redisUrl } from '../../support/servers.ts'
 import { clocked, errand, fragile, order1, order2, order3, outside } from './machines.ts'
+import { recordLives } from './recorded-lives.ts'
 
 const AUDIT = join(import.meta.dirname, '..', '..', '..', 'runtime/cli/audit.ts')
 const MACHINES = join(import.meta.dirname, 'machines.ts')
@@ -32,105 +28,11 @@ const stringContaining = (part: string): unknown => expect.stringContaining(part
 let place: AuditPlace
 let folder: string
 
-async function withRuntime(
-  definitions: readonly unknown[],
-  use: (runtime: Runtime) => Promise<void>,
-): Promise<void> {
-  const runtime = await createRuntime({
-    definitions: definitions as SessionDefinition[],
-    redisUrl: place.redisUrl,
-    keyPrefix: place.prefix,
-    logLevel: 'silent',
-  })
-  try {
-    await use(runtime)
-  } finally {
-    await runtime.close({ deadlineMs: 2000 })
-  }
-}
-
-async function live(
-  runtime: Runtime,
-  id: string,
-  machine: string,
-  input: unknown,
-  events: readonly { readonly type: string; readonly [member: string]: unknown }[],
-): Promise<void> {
-  await runtime.createSession(machine, { id, input } as never)
-  for (const event of events) await runtime.updateSession(id, event as never)
-}
-
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'troupe-replay-'))
   place = await AuditPlace.create(redisUrl(), databaseUrl())
   await migrate(place.pool)
-  await withRuntime([...builtinDefinitions, errand, clocked, fragile, order1], async (runtime) => {
-    await live(runtime, 'cart', 'checkout', undefined, [
-      { type: 'ADD', sku: 'tea', unitPrice: 450 },
-      { type: 'PAY' },
-      { type: 'DECLINED', reason: 'no funds' },
-      { type: 'PAY' },
-      { type: 'PAID', reference: 'psp-1' },
-    ])
-    await live(runtime, 'game', 'match', { hand: 3, turnMs: 1000 }, [
-      { type: 'JOIN', player: 'ann' },
-      { type: 'JOIN', player: 'bob' },
-    ])
-    await live(
-      runtime,
-      'case',
-      'ticket',
-      { subject: 'x', customer: 'ann', remindAfterMs: 1000, closeAfterMs: 1000 },
-      [
-        { type: 'ASSIGN', agent: 'bob' },
-        { type: 'REPLY', from: 'agent', text: 'well?' },
-        { type: 'REPLY', from: 'customer', text: 'no' },
-      ],
-    )
-    await live(runtime, 'page', 'document', { a: [1, { b: null }], z: 1e21 }, [
-      { type: 'MERGE', state: { a: null, c: 'ä' } },
-      { type: 'SET', state: [1, 2] },
-    ])
-    await runtime.deleteSession('page')
-    await live(runtime, 'page', 'document', undefined, [{ type: 'SET', state: 7 }])
-    await live(runtime, 'twin', 'errand', undefined, [{ type: 'NOTE', text: 'first' }])
-    await live(runtime, 'run', 'errand', undefined, [
-      { type: 'GO', url: 'bad' },
-      { type: 'NOTE', text: 'a' },
-      { type: 'TELL', to: 'twin', text: 'b' },
-    ])
-    await until(async () => (await runtime.getSession<typeof errand>('run'))?.context.problem !== null)
-    await runtime.updateSession('run', { type: 'GO', url: 'good' })
-    await until(async () => (await runtime.getSession('run'))?.tags.includes('settled') === true)
-    for (const type of ['PAUSE', 'RESUME', 'STOP']) await runtime.updateSession('run', { type })
-    await live(runtime, 'stamped', 'clocked', undefined, [
-      { type: 'ADD' },
-      { type: 'STAMP' },
-      { type: 'ADD' },
-    ])
-    await live(runtime, 'rolled', 'clocked', undefined, [{ type: 'ROLL' }])
-    await live(runtime, 'named', 'clocked', undefined, [{ type: 'UUID' }])
-    await live(runtime, 'peeked', 'clocked', undefined, [{ type: 'PEEK' }, { type: 'ADD' }])
-    await live(runtime, 'dated', 'clocked', undefined, [{ type: 'YEAR' }, { type: 'ADD' }])
-    await live(runtime, 'broken', 'fragile', undefined, [{ type: 'ADD' }])
-    await live(runtime, 'shipped', 'order', undefined, [
-      { type: 'NEXT' },
-      { type: 'BACK' },
-      { type: 'NEXT' },
-      { type: 'NEXT' },
-    ])
-    await live(runtime, 'moving', 'order', undefined, [{ type: 'NEXT' }])
-    for (const id of ['forgotten', 'torn', 'bare', 'altered', 'silent', 'odd'])
-      await live(runtime, id, 'order', undefined, [{ type: 'NEXT' }, { type: 'NEXT' }, { type: 'BACK' }])
-    // Turns and reminders come to their end.
-    await sleepMs(2500)
-  })
-  await withRuntime([order1, order2], async (runtime) => {
-    await runtime.updateSession('moving', { type: 'NEXT' })
-  })
-  const outbox = new Outbox(place.redis, place.keys)
-  const partitions = Array.from({ length: PARTITIONS }, (_, partition) => partition)
-  await drain({ outbox, pool: place.pool, knownDays: new Set() }, partitions, 1000)
+  await recordLives(place)
   expect(await place.waiting()).toBe(0)
 }, 120_000)
 afterAll(async () => {
