@@ -6,6 +6,7 @@ import type {
   EventFromLogic,
   InputFrom,
   MachineContext,
+  OutputFrom,
   SnapshotFrom,
   StateValue,
 } from 'xstate'
@@ -23,6 +24,21 @@ export interface ActorPolicy {
   readonly backoffMs?: number
   /** An attempt that takes longer is aborted, and counts as rejected. Default: no limit. */
   readonly timeoutMs?: number
+}
+
+/**
+ * What the audit gets of one part of a transition: all of it; nothing; or what a function makes of a copy of it, which must be pure,
+ * synchronous and return JSON (`undefined`: nothing). Where it throws, or returns what is none, the audit gets nothing of that part.
+ */
+export type AuditRule<T> = 'full' | 'none' | ((part: T) => unknown)
+
+/** What is kept out of the audit, part by part; each is `full` by default. Redis and clients get all of it in any case. */
+export interface AuditPolicy<M extends AnyStateMachine = AnyStateMachine> {
+  readonly context?: AuditRule<ContextFrom<M>>
+  /** Of clients, timers, promise actors and other sessions. Their type is always kept: of `none`, it is all that is. */
+  readonly event?: AuditRule<EventFromLogic<M>>
+  readonly input?: AuditRule<InputFrom<M>>
+  readonly output?: AuditRule<OutputFrom<M>>
 }
 
 /** Input of {@link defineSession}. */
@@ -61,6 +77,11 @@ export interface SessionConfig<M extends AnyStateMachine> {
    * principal's id: JSON, at most 1 KiB; it is asked once for each subscription. Default false, which costs nothing.
    */
   readonly presence?: boolean | ((principal: Principal | null) => unknown)
+  /**
+   * What is kept out of the audit (docs/guide/audit.md). Rows that it changed are marked, and no replay takes them for equal; rules of
+   * lists are asked with the context as the audit has it. Default: nothing is.
+   */
+  readonly audit?: AuditPolicy<M>
   /** What a principal gets to see instead of the context; must be pure. Default: the context. */
   readonly view?: (snapshot: SnapshotFrom<M>, principal: Principal | null) => unknown
   /**

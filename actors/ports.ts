@@ -45,6 +45,8 @@ export interface CommittedTransition {
   readonly audit: string
   /** JSON text of the public state after it. */
   readonly state: string
+  /** The same as the audit gets it, where its definition keeps something of it out of there. */
+  readonly auditedState?: string
   /** Remembered with the version that this transition makes. */
   readonly key: CommandKey | null
   readonly mail: readonly OutgoingMail[]

@@ -6,6 +6,7 @@ import type { ActorPolicy, SessionDefinition } from './define-session.ts'
 import { TroupeError } from './errors.ts'
 import { Kernel } from './kernel.ts'
 import { hasPresence } from './presence-member.ts'
+import { problemOfAuditPolicy } from './redaction.ts'
 import { findUnstorable } from './storable.ts'
 
 const MEMBERS = new Set([
@@ -27,6 +28,7 @@ const MEMBERS = new Set([
   'overdueTimers',
   'history',
   'presence',
+  'audit',
   'kind',
 ] satisfies (keyof SessionDefinition)[] as string[])
 const MAX_HISTORY = 1000
@@ -158,6 +160,8 @@ function checkDefinition(candidate: unknown): SessionDefinition {
   const presence: unknown = candidate.presence ?? false
   if (typeof presence !== 'boolean' && typeof presence !== 'function')
     refuse('presence must be true, false or a function of the principal')
+  const wrongAudit = problemOfAuditPolicy(candidate.audit)
+  if (wrongAudit !== null) refuse(wrongAudit)
   if (!Number.isSafeInteger(history) || history < 0 || history > MAX_HISTORY)
     refuse(`history must be a whole number from 0 to ${MAX_HISTORY}`)
   if (!['deadline', 'remaining', 'restart'].includes(overdueTimers))

@@ -39,21 +39,27 @@ function encodeEntry(entry: StoreEntry, partition: number, node: string, args: (
   const number = entry.kind === 'check' ? 0 : entry.number
   const base = entry.base ?? NO_POSITION
   const mail = entry.kind === 'commit' ? mailArguments(entry) : NO_MAIL
-  const span =
-    1 +
-    2 * entry.keys.length +
-    (entry.kind === 'check' ? 0 : entry.kind === 'end' ? 2 : 2 + 3 * entry.transitions.length + mail.length)
+  // The record's own state, where the audit's is another.
+  const last = entry.kind === 'commit' ? entry.transitions.at(-1) : undefined
+  const apart = last?.auditedState === undefined ? [] : [last.state]
+  const own =
+    entry.kind === 'check'
+      ? 0
+      : entry.kind === 'end'
+        ? 2
+        : 2 + 3 * entry.transitions.length + mail.length + apart.length
+  const span = 1 + 2 * entry.keys.length + own
   const head = `${span} ${entry.kind} ${partition} ${entry.id} ${number} ${entry.reserve ? 1 : 0} ${entry.keys.length} ${base.epoch} ${base.version}`
-  args.push(entry.kind === 'commit' ? `${head}${commitWords(entry, mail.length / 2)}` : head)
+  args.push(entry.kind === 'commit' ? `${head}${commitWords(entry, mail.length / 2)} ${apart.length}` : head)
   for (const { digest, fingerprint } of entry.keys) args.push(digest, fingerprint)
   if (entry.kind === 'end') args.push(entry.reason, entry.audit)
   if (entry.kind !== 'commit') return
   args.push(entry.internals, feedHead(entry, node))
-  entry.transitions.forEach(({ kind, audit, state, key }, index) => {
+  entry.transitions.forEach(({ kind, audit, state, auditedState, key }, index) => {
     const keyIndex = key === null ? 0 : entry.keys.indexOf(key) + 1
-    args.push(`${kind} ${base.version + 1 + index} ${keyIndex}`, audit, state)
+    args.push(`${kind} ${base.version + 1 + index} ${keyIndex}`, audit, auditedState ?? state)
   })
-  args.push(...mail)
+  args.push(...mail, ...apart)
 }
 
 const NO_MAIL: readonly string[] = []

@@ -215,10 +215,10 @@ function write(call: MemoryCall, entry: CommitEntry, found: KeptRecord | Tombsto
   if (soonest === undefined) server.clearDue('timer', id)
   else server.setDue({ kind: 'timer', id, dueMs: soonest.dueMs })
   holdLeases(server, node, nowMs, id, before?.record.runs ?? '-', runs)
-  transitions.forEach(({ kind, audit, state, key, mail }, index) => {
+  transitions.forEach(({ kind, audit, state, auditedState = state, key, mail }, index) => {
     const position = { epoch, version: firstVersion + index }
     const previous = before?.record.commitId ?? null
-    server.outbox.push({ id, ...position, commitId, previous, time: nowMs, kind, audit, state })
+    server.outbox.push({ id, ...position, commitId, previous, time: nowMs, kind, audit, state: auditedState })
     if (key !== null) {
       const { fingerprint } = key
       server.rememberKey(id, key, { ...position, fingerprint, untilMs: nowMs + commandKeyTtlMs })

@@ -37,6 +37,7 @@ const columns: readonly (readonly [name: string, sql: string, isJson: boolean])[
   ['sender', 'sender', false],
   ['failed', 'failed', false],
   ['forgottenAt', `to_char(forgotten_at at time zone 'UTC', ${TIME})`, false],
+  ['redacted', 'redacted', true],
 ]
 
 const CONDITIONS = `

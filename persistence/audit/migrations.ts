@@ -84,6 +84,12 @@ const migrations: readonly Migration[] = [
   { version: 2, name: 'questions, forgetting', sql: questionsSchema },
   { version: 3, name: 'retention', sql: retentionSchema },
   { version: 4, name: 'lists of sessions', sql: listingSchema },
+  {
+    version: 5,
+    name: 'redaction',
+    // Names of the columns of which the definition let the audit have less than there was.
+    sql: 'alter table troupe_transitions add column if not exists redacted jsonb',
+  },
 ]
 
 /** Number of the newest step. */

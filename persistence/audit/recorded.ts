@@ -24,13 +24,15 @@ export interface RecordedTransition {
   /** What the machine threw at the event. */
   readonly failed: string | null
   readonly isForgotten: boolean
+  /** Columns of which the definition let the audit have less than there was. */
+  readonly redacted: readonly string[]
 }
 
 const ROWS = `
   select session_id, epoch::text, version::text, commit_id, previous_commit_id,
          round(extract(epoch from committed_at) * 1000)::bigint::text, kind, machine, machine_version::text,
          event::text, input::text, to_value::text, context::text, status, tags::text, output::text, sender, failed,
-         (forgotten_at is not null)::text
+         (forgotten_at is not null)::text, redacted::text
     from troupe_transitions
    where session_id = $1
    order by troupe_transitions.epoch, troupe_transitions.version, commit_id`
@@ -56,7 +58,7 @@ function recordedOf(columns: readonly (string | null)[]): RecordedTransition {
     machineVersion,
     ...more
   ] = columns
-  const [event, input, value, context, status, tags, output, sender, failed, isForgotten] = more
+  const [event, input, value, context, status, tags, output, sender, failed, isForgotten, redacted] = more
   return {
     sessionId: sessionId ?? '',
     epoch: epoch ?? '',
@@ -77,6 +79,7 @@ function recordedOf(columns: readonly (string | null)[]): RecordedTransition {
     sender: sender ?? null,
     failed: failed ?? null,
     isForgotten: isForgotten === 'true',
+    redacted: (parse(redacted) ?? []) as string[],
   }
 }
 

@@ -57,12 +57,13 @@ const BATCH = `
   )
   insert into troupe_transitions
     (day, session_id, epoch, version, commit_id, previous_commit_id, kind, machine, machine_version, event,
-     event_type, input, from_value, to_value, context, status, tags, output, principal, node, command_key, committed_at, sender, failed)
+     event_type, input, from_value, to_value, context, status, tags, output, principal, node, command_key, committed_at, sender,
+     failed, redacted)
   select day, session_id, epoch, version, commit_id, previous_commit_id, kind,
          audit->>'machine', (audit->'machineVersion')::integer, audit->'event', audit->'event'->>'type',
          audit->'input', audit->'from', state->'value', state->'context', state->>'status', state->'tags',
          state->'output', audit->>'principal', audit->>'node', audit->>'key', committed_at,
-         audit->>'sender', audit->>'failed'
+         audit->>'sender', audit->>'failed', audit->'redacted'
     from batch`
 
 /** Where all rows are new, as they nearly always are: `on conflict` looks every key up before it inserts it. */

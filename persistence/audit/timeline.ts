@@ -25,6 +25,8 @@ export interface TimelineRow {
   readonly sender: string | null
   readonly failed: string | null
   readonly forgottenAt: string | null
+  /** JSON text: columns of which the definition let the audit have less than there was. */
+  readonly redacted: string | null
 }
 
 const ISO = `'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'`
@@ -33,7 +35,8 @@ const time = (column: string): string => `to_char(${column} at time zone 'UTC', 
 const ROWS = `
   select epoch::text, version::text, commit_id, ${time('committed_at')}, kind, machine, machine_version::text, event_type,
          event::text, input::text, from_value::text, to_value::text, context::text, status, tags::text, output::text,
-         principal, node, command_key, sender, failed, ${time('forgotten_at')}
+         principal, node, command_key, sender, failed, ${time('forgotten_at')},
+         redacted::text
     from troupe_transitions
    where session_id = $1 and ($2::bigint is null or epoch = $2) and ($3::bigint is null or version = $3)
    order by troupe_transitions.epoch, troupe_transitions.version, commit_id`
@@ -68,7 +71,7 @@ function rowOf(columns: readonly (string | null)[]): TimelineRow {
     to,
     ...more
   ] = columns
-  const [context, status, tags, output, principal, node, key, sender, failed, forgottenAt] = more
+  const [context, status, tags, output, principal, node, key, sender, failed, forgottenAt, redacted] = more
   return {
     epoch: epoch ?? '',
     version: Number(version),
@@ -92,13 +95,14 @@ function rowOf(columns: readonly (string | null)[]): TimelineRow {
     sender: sender ?? null,
     failed: failed ?? null,
     forgottenAt: forgottenAt ?? null,
+    redacted: redacted ?? null,
   }
 }
 
 /** The row as one JSON object: texts of JSON columns as what they say. */
 export function jsonOf(row: TimelineRow): object {
   const parse = (text: string | null): unknown => (text === null ? null : JSON.parse(text))
-  const { event, input, from, to, context, tags, output } = row
+  const { event, input, from, to, context, tags, output, redacted } = row
   return {
     ...row,
     event: parse(event),
@@ -108,5 +112,6 @@ export function jsonOf(row: TimelineRow): object {
     context: parse(context),
     tags: parse(tags),
     output: parse(output),
+    redacted: parse(redacted),
   }
 }

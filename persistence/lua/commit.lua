@@ -9,11 +9,11 @@ ARGV  node, command key TTL in ms, number of partitions, per partition its key b
         and of a commit: machine machineVersion ttl doneTtl(ms, 0: unlimited) done(0|1) lifetime(ms, 0: unlimited)
         keyTtl(ms) firstVersion lastVersion transitions mails timers(`;key:time`…, time `+delay` where it
         is decided here, or `-`) runs(`;key:node`… or `-`) firesAt(ms, or `-`: refused as early before)
-        history(how many commits the session keeps)
+        history(how many commits the session keeps) apart(1: the audit's last state is not the record's, which comes last; or 0)
       then for each key: digest, fingerprint
         end:    reason, audit (a JSON object; what machine it was is put in front here)
-        commit: internals, feed head, { kind, version, index of its key or 0; audit; state }…,
-          { version, number within it, receiver, hops; event }…
+        commit: internals, feed head, { kind, version, index of its key or 0; audit; state for it }…,
+          { version, number within it, receiver, hops; event }…, state of the record if apart
 Result  an array with one array an entry, its first member a word (persistence/commit-results.ts reads them):
         committed, epoch, version, time, created, expires (0: never), timers
         duplicate, epoch, first version, version, effective epoch, record or ''
@@ -45,7 +45,7 @@ local RECORD = '^2 (%d+) (%d+) (%S+) (%S+) (%d+) (%d+) %d+ (%d+) %d+ %d+ ([01]) 
 local TOMBSTONE = '^2t (%d+) (%d+) %S+ (%a+) (%S+)$'
 
 local HEAD = '^(%d+) (%l+) (%d+) (%S+) (%d+) ([01]) (%d+) (%S+) (%d+)()'
-local COMMIT_HEAD = '^ (%S+) (%d+) (%d+) (%d+) ([01]) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%d+)$'
+local COMMIT_HEAD = '^ (%S+) (%d+) (%d+) (%d+) ([01]) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%d+) ([01])$'
 
 local call = redis.call
 local match = string.match
@@ -90,8 +90,8 @@ a = a + partitionCount
 local kind, partition, id, number, reserve, firstKey, keyCount, baseEpoch, baseVersion, sessionKey, commandKeysKey
 -- And what a commit has besides.
 local ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, mailCount, ofTimers, ofRuns, firesAt, history
--- Where what only its kind has begins in ARGV.
-local own
+-- Where what only its kind has begins in ARGV, and where the state of a commit's record is.
+local own, recordState
 -- The session as it is found: the record or tombstone, its words, and whether it is a session that lives.
 local raw, isLive, isTombstone, formatProblem
 local epoch, version, commitId, machine, machineVersion, created, expires, done, reservation, timers, runs, writers, bodyAt, endReason
@@ -254,7 +254,7 @@ local function write()
 
   local record = '2 ' .. epoch .. ' ' .. lastVersion .. ' ' .. ofCommit .. ' ' .. ofMachine .. ' ' .. ofMachineVersion ..
     ' ' .. created .. ' ' .. nowText .. ' ' .. ends .. ' ' .. ttl .. ' ' .. doneTtl .. ' ' .. isDone .. ' - ' .. word .. ' ' .. ofRuns .. ' ' ..
-    withMe(firstVersion, lastVersion, epoch) .. '\n' .. ARGV[own + 2 + 3 * count] .. '\n' .. ARGV[own + 1]
+    withMe(firstVersion, lastVersion, epoch) .. '\n' .. ARGV[recordState] .. '\n' .. ARGV[own + 1]
   local keepsForEver = lifetime == '0' or soonest or ofRuns ~= '-'
   if keepsForEver then
     call('SET', sessionKey, record)
@@ -399,16 +399,18 @@ end
 
 -- Reads the entry that begins behind `a` and answers it.
 local function take()
-  local span, partitionIndex, rest
+  local span, partitionIndex, rest, apart
   span, kind, partitionIndex, id, number, reserve, keyCount, baseEpoch, baseVersion, rest = match(ARGV[a + 1], HEAD)
   partition, keyCount, firstKey = partitions[tonumber(partitionIndex)], tonumber(keyCount), a + 1
   own = firstKey + 2 * keyCount
   sessionKey, commandKeysKey = KEYS[k + 1], KEYS[k + 2]
   if kind == 'commit' then
-    ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, mailCount, ofTimers, ofRuns, firesAt, history =
+    ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, mailCount, ofTimers, ofRuns, firesAt, history, apart =
       match(string.sub(ARGV[a + 1], rest), COMMIT_HEAD)
     count, mailCount = tonumber(count), tonumber(mailCount)
-    if own + 2 + 3 * count + 2 * mailCount ~= a + tonumber(span) then error('the entry has another length than it says') end
+    local last = own + 2 + 3 * count + 2 * mailCount + apart
+    recordState = apart == '1' and last or own + 2 + 3 * count
+    if last ~= a + tonumber(span) then error('the entry has another length than it says') end
   end
   return answer()
 end

@@ -46,7 +46,7 @@ function showTimeline({ database, values, positionals: [sessionId = ''] }: Asked
 }
 
 function lineOf(row: TimelineRow, last: TimelineRow | null): string {
-  const { version, time, kind, from, to, principal, node, key, sender, failed } = row
+  const { version, time, kind, from, to, principal, node, key, sender, failed, redacted } = row
   const isFork = last !== null && last.epoch === row.epoch && last.version === version
   const what = row.forgottenAt !== null ? `(forgotten ${row.forgottenAt})` : cut(row.input ?? row.event ?? '')
   const way = to === null ? (from ?? '') : from === null ? to : from === to ? to : `${from} → ${to}`
@@ -56,12 +56,17 @@ function lineOf(row: TimelineRow, last: TimelineRow | null): string {
     node === null ? '' : `on ${node}`,
     key === null ? '' : `key ${key}`,
     failed === null ? '' : `failed: ${failed}`,
+    redacted === null ? '' : `redacted: ${namesIn(redacted)}`,
     isFork ? `fork: ${row.commitId}` : '',
   ].filter((text) => text !== '')
   return ['', String(version).padStart(5), time, kind.padEnd(9), what, way, who.join(', ')]
     .filter((text, index) => index === 0 || text !== '')
     .join('  ')
     .slice(2)
+}
+
+function namesIn(json: string): string {
+  return (JSON.parse(json) as string[]).join(', ')
 }
 
 function cut(text: string): string {
@@ -97,6 +102,7 @@ function stateLines(sessionId: string, row: TimelineRow): string[] {
     ['context', row.context === null ? null : JSON.stringify(JSON.parse(row.context), null, 2)],
     ['tags', row.tags],
     ['output', row.output],
+    ['redacted', row.redacted === null ? null : namesIn(row.redacted)],
   ]
   return [head, ...facts.flatMap(([name, text]) => (text === null ? [] : [`${name.padEnd(8)} ${text}`]))]
 }

@@ -136,6 +136,8 @@ export function updateEntry(
   if (attempt === null || last === undefined)
     return { kind: 'check', id, keys, reserve, base: attempt?.base ?? null }
   const { base, steps } = attempt
+  const { definition } = parts.versions.kernelOf(base)
+  const { store, log } = parts
   return {
     kind: 'commit',
     id,
@@ -150,18 +152,11 @@ export function updateEntry(
     done: last.plan.status !== 'active',
     transitions: steps.map(({ item, plan, event }) => ({
       kind: 'event',
-      audit: auditOfEvent(
-        {
-          machine: base.machine,
-          machineVersion: base.machineVersion,
-          node: parts.store.node,
-          principal: item.caller.principal,
-          key: item.request.key,
-        },
+      ...auditOfEvent(
+        { definition, node: store.node, principal: item.caller.principal, key: item.request.key, log },
         event,
         plan,
       ),
-      state: plan.state,
       key: item.key,
       mail: plan.mail,
     })),

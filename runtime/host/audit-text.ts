@@ -1,6 +1,9 @@
-/** The audit's part of an outbox entry: who did what from where. The state it led to stands beside it. */
+/** The audit's part of an outbox entry: who did what from where, and what it led to, without what the definition keeps out of it. */
+import type { SessionDefinition } from '../../actors/define-session.ts'
 import type { Plan } from '../../actors/plan.ts'
-import type { Principal } from '../../actors/ports.ts'
+import type { CommittedTransition, Logger, Principal } from '../../actors/ports.ts'
+import { redactEvent, redactInput, redactState } from '../../actors/redaction.ts'
+import type { Redacted, RuleFailed } from '../../actors/redaction.ts'
 
 interface Done {
   readonly node: string
@@ -9,30 +12,36 @@ interface Done {
 }
 
 interface Audited extends Done {
-  readonly machine: string
-  readonly machineVersion: number
+  /** That the session is of after the transition. */
+  readonly definition: Pick<SessionDefinition, 'name' | 'version' | 'audit'>
+  readonly log: Logger
 }
 
-/** An event of a client. */
-export function auditOfEvent(about: Audited, event: string, plan: Plan): string {
-  return `${head(about)},"event":${event},"from":${plan.from}}`
+type AuditTexts = Pick<CommittedTransition, 'audit' | 'state' | 'auditedState'>
+
+/** An event of a client. @param event its JSON text */
+export function auditOfEvent(about: Audited, event: string, plan: Plan): AuditTexts {
+  return auditTexts(about, eventOf(about, event), `,"from":${plan.from}`, plan)
 }
 
 /** No client sent it: a timer, a promise, a takeover or another session did. `failed`: what the machine threw at its event. */
 export function auditOfInternal(
   about: Audited,
   event: string,
-  from: string | null,
+  plan: Plan,
   { sender, failed }: { readonly sender?: string | undefined; readonly failed?: string | undefined },
-): string {
+): AuditTexts {
   const session = sender === undefined ? '' : `,"sender":${JSON.stringify(sender)}`
   const problem = failed === undefined ? '' : `,"failed":${JSON.stringify(failed)}`
-  return `${head(about)},"event":${event},"from":${from}${session}${problem}}`
+  return auditTexts(about, eventOf(about, event), `,"from":${plan.from}${session}${problem}`, plan)
 }
 
 /** A new session, with its input. */
-export function auditOfCreation(about: Audited, input: unknown): string {
-  return `${head(about)}${input === undefined ? '' : `,"input":${JSON.stringify(input)}`}}`
+export function auditOfCreation(about: Audited, input: unknown, plan: Plan): AuditTexts {
+  const text = input === undefined ? '' : JSON.stringify(input)
+  const { audit } = about.definition
+  const { text: kept, parts } = audit === undefined ? whole(text) : redactInput(audit, text, failure(about))
+  return auditTexts(about, { text: kept === '' ? '' : `,"input":${kept}`, parts }, '', plan)
 }
 
 /** Without the machine: the store adds what it finds. */
@@ -40,8 +49,34 @@ export function auditOfDeletion(done: Done): string {
   return `{${who(done)}}`
 }
 
-function head({ machine, machineVersion, ...done }: Audited): string {
-  return `{"machine":"${machine}","machineVersion":${machineVersion},${who(done)}`
+function eventOf(about: Audited, event: string): Redacted {
+  const { audit } = about.definition
+  const { text, parts } = audit === undefined ? whole(event) : redactEvent(audit, event, failure(about))
+  return { text: `,"event":${text}`, parts }
+}
+
+function whole(text: string): Redacted {
+  return { text, parts: [] }
+}
+
+function auditTexts(about: Audited, { text, parts }: Redacted, more: string, { state }: Plan): AuditTexts {
+  const { name, version, audit } = about.definition
+  const kept = audit === undefined ? whole(state) : redactState(audit, state, failure(about))
+  const redacted = [...parts, ...kept.parts]
+  const mark = redacted.length === 0 ? '' : `,"redacted":${JSON.stringify(redacted)}`
+  return {
+    audit: `{"machine":"${name}","machineVersion":${version},${who(about)}${text}${more}${mark}}`,
+    state,
+    ...(kept.text === state ? {} : { auditedState: kept.text }),
+  }
+}
+
+function failure({ log, definition: { name, version } }: Audited): RuleFailed {
+  return (part, reason) =>
+    log.error(
+      { machine: name, version, part, reason },
+      `a function of \`audit\` failed, so the audit gets nothing of that part`,
+    )
 }
 
 function who({ node, principal, key }: Done): string {

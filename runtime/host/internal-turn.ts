@@ -113,7 +113,8 @@ function stepEntry(
 ): Omit<CommitEntry, 'reserve' | 'number'> {
   const { id, machine, ttlMs, doneTtlMs } = record
   const { node } = parts.store
-  const about = { machine, machineVersion, node, principal: null }
+  const { definition } = parts.versions.kernelOf({ machine, machineVersion })
+  const about = { definition, node, principal: null, log: parts.log }
   return {
     kind: 'commit',
     id,
@@ -127,8 +128,7 @@ function stepEntry(
     transitions: [
       {
         kind,
-        audit: auditOfInternal(about, JSON.stringify(event), plan.from, { sender, failed }),
-        state: plan.state,
+        ...auditOfInternal(about, JSON.stringify(event), plan, { sender, failed }),
         key: null,
         mail: plan.mail,
       },

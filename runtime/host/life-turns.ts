@@ -148,10 +148,10 @@ function tellEnd(
 }
 
 function creationEntry(parts: HostParts, id: SessionId, item: CreateItem, plan: Plan): CommitEntry {
-  const { name, version } = item.kernel.definition
+  const { definition } = item.kernel
+  const { name, version, history = 0 } = definition
   const { node } = parts.store
-  const { principal } = item.caller
-  const about = { machine: name, machineVersion: version, node, principal, key: item.keyText }
+  const about = { definition, node, principal: item.caller.principal, key: item.keyText, log: parts.log }
   return {
     kind: 'commit',
     id,
@@ -167,8 +167,7 @@ function creationEntry(parts: HostParts, id: SessionId, item: CreateItem, plan: 
     transitions: [
       {
         kind: 'created',
-        audit: auditOfCreation(about, item.input),
-        state: plan.state,
+        ...auditOfCreation(about, item.input, plan),
         key: item.key,
         mail: plan.mail,
       },
@@ -179,7 +178,7 @@ function creationEntry(parts: HostParts, id: SessionId, item: CreateItem, plan: 
     firesAt: null,
     events: '[]',
     emitted: plan.emitted.map((event) => ({ transition: 0, event })),
-    history: item.kernel.definition.history ?? 0,
+    history,
   }
 }
 

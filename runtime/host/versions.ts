@@ -10,6 +10,9 @@ import type { Registry } from '../../actors/registry.ts'
 import type { SessionRecord } from '../../actors/session.ts'
 import { TOLD_MS } from '../../persistence/store-times.ts'
 
+/** Which definition computes a session. */
+type DefinitionVersion = Pick<SessionRecord, 'machine' | 'machineVersion'>
+
 const ANNOUNCE_MS = 5000
 /** By then all processes know who serves what, after one has come or gone. */
 export const ALL_TOLD_MS = TOLD_MS + ANNOUNCE_MS
@@ -52,12 +55,12 @@ export class Versions {
    * What computes a session as it is stored.
    * @throws TroupeError `unknown_machine_version`
    */
-  kernelOf(record: SessionRecord): Kernel {
-    return this.#options.registry.kernelOf(record) ?? this.#refuse(record)
+  kernelOf(session: DefinitionVersion): Kernel {
+    return this.#options.registry.kernelOf(session) ?? this.#refuse(session)
   }
 
   /** How many of its last commits a session keeps. */
-  historyOf(session: Pick<SessionRecord, 'machine' | 'machineVersion'>): number {
+  historyOf(session: DefinitionVersion): number {
     return this.#options.registry.historyOf(session)
   }
 
@@ -114,16 +117,16 @@ export class Versions {
     return this.#others.every((served) => served[name]?.includes(version) ?? true)
   }
 
-  #refuse(record: SessionRecord): never {
-    const { machine, machineVersion } = record
+  #refuse(session: DefinitionVersion): never {
+    const { machine, machineVersion } = session
     const what = `the session belongs to "${machine}" version ${machineVersion}, which is not served here`
     const { registry } = this.#options
     const isElsewhere = this.#others.some((served) => served[machine]?.includes(machineVersion) ?? false)
     const more = isElsewhere
       ? '; another process serves it: connect again'
-      : registry.migrationOf(record) !== null
+      : registry.migrationOf(session) !== null
         ? '; it is migrated once all processes know a newer one'
-        : this.#adviseOn(record)
+        : this.#adviseOn(session)
     throw new TroupeError(
       'unknown_machine_version',
       what + more,
@@ -131,8 +134,7 @@ export class Versions {
     )
   }
 
-  #adviseOn(record: SessionRecord): string {
-    const { machine, machineVersion } = record
+  #adviseOn({ machine, machineVersion }: DefinitionVersion): string {
     const newest = Math.max(0, ...(this.#options.registry.versions()[machine] ?? []))
     if (newest <= machineVersion) return ''
     return `; version ${newest} is, but has no \`migrate\`: give it one, or serve version ${machineVersion} beside it`

@@ -10,11 +10,11 @@ type Member = 'status' | 'value' | 'context' | 'tags' | 'output'
 const members: readonly Member[] = ['status', 'value', 'context', 'tags', 'output']
 const ofStates: readonly Member[] = ['status', 'value']
 
-/** What of a state the row does not hold. `context`, for one, may have been kept out of the audit. */
+/** What of a state the row does not hold, or not as it was. */
 export function missingIn(row: RecordedTransition, statesOnly: boolean): Member[] {
   // Most machines have no output.
   return (statesOnly ? ofStates : members).filter(
-    (name) => name !== 'output' && (row[name] ?? undefined) === undefined,
+    (name) => row.redacted.includes(name) || (name !== 'output' && (row[name] ?? undefined) === undefined),
   )
 }
 
@@ -27,9 +27,7 @@ export function differenceFrom(
   const replayed = JSON.parse(state) as Partial<PublicState>
   const missing = new Set(missingIn(row, statesOnly))
   for (const name of statesOnly ? ofStates : members) {
-    // Where the context is kept out of the audit, so may be the output.
-    if (missing.has(name) || (name === 'output' && missing.has('context') && row.output === undefined))
-      continue
+    if (missing.has(name)) continue
     const found = firstDifference(row[name], replayed[name], name)
     if (found !== null) return found
   }

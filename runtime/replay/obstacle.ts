@@ -4,6 +4,7 @@ import { isInputKind } from './replay-step.ts'
 
 export const obstacleKinds = {
   forgotten: 'their contents were forgotten',
+  redacted: 'a part of them was kept out of the audit',
   'no-event': 'their event is not stored',
   'no-state': 'their state, or a part of it, is not stored',
   failed: 'the machine, or a limit, failed at their event, and it was dropped',
@@ -31,8 +32,16 @@ export function obstacle(kind: ObstacleKind, detail: string | null = null): Obst
 const WITHOUT_EVENT = ['created', 'overdue', 'takeover', 'migrated']
 
 /** What keeps a row from being replayed at all, as far as it can be seen from itself; `null`: nothing. */
-export function obstacleIn({ kind, isForgotten, event, machine }: RecordedTransition): Obstacle | null {
+export function obstacleIn({
+  kind,
+  isForgotten,
+  event,
+  machine,
+  redacted,
+}: RecordedTransition): Obstacle | null {
   if (isForgotten) return obstacle('forgotten')
+  const input = redacted.find((part) => part === 'event' || part === 'input')
+  if (input !== undefined) return obstacle('redacted', input)
   if (!isInputKind(kind)) return obstacle('kind', `kind "${kind}"`)
   if (machine === null) return obstacle('no-event')
   const type = (event as { type?: unknown } | null | undefined)?.type

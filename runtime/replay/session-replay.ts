@@ -195,7 +195,7 @@ export class SessionReplay {
         : asked !== null
           ? obstacle('clock', asked)
           : missing.length > 0
-            ? obstacle('no-state', missing.join(', '))
+            ? obstacle(row.redacted.length > 0 ? 'redacted' : 'no-state', missing.join(', '))
             : 'equal'
     return { outcome, asked: everAsked, verdict }
   }

@@ -54,6 +54,25 @@ describe('registering a definition', () => {
       )
   })
 
+  it('audit says of parts whether the audit gets them', () => {
+    for (const audit of [
+      undefined,
+      {},
+      { context: 'none', event: () => null, input: 'full', output: undefined },
+    ])
+      expect(refusal({ ...good, audit })).toBe('accepted')
+    for (const audit of [null, 'none', [], () => null])
+      expect(refusal({ ...good, audit })).toBe(
+        'definition "good": audit must be an object with any of event, input, context, output',
+      )
+    expect(refusal({ ...good, audit: { events: 'none' } })).toBe(
+      'definition "good": audit.events is no part of a transition; there are: event, input, context, output',
+    )
+    expect(refusal({ ...good, audit: { context: false } })).toBe(
+      'definition "good": audit.context must be "full", "none" or a function',
+    )
+  })
+
   it('lifetimes and schemas that work', () => {
     expect(refusal({ ...good, ttlMs: null, doneTtlMs: 5, events: z.any(), input: z.any() })).toBe('accepted')
     for (const option of ['events', 'input'])

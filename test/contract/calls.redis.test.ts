@@ -45,6 +45,29 @@ describe.each(stores)('in %s', (_name, create) => {
     })
   })
 
+  it('what is kept out of the audit is in the record, and not in the rows', async () => {
+    const id = sid('redacted')
+    const base = await a.write(a.creation(id))
+    const sent = [
+      transition(2),
+      { ...transition(3), auditedState: '{"value":"on"}' },
+      {
+        ...transition(4),
+        auditedState: '{"value":"off"}',
+        mail: [{ to: id, event: '{"type":"HI"}', hops: 1 }],
+      },
+    ]
+    const heard = await rig.heard(id, () => a.write(a.commit(id, base, { transitions: sent })))
+    expect((await rig.rows(id)).map(({ state }) => state)).toEqual([
+      stateOf(0),
+      stateOf(2),
+      '{"value":"on"}',
+      '{"value":"off"}',
+    ])
+    expect((await a.store.read(id))?.state).toBe(stateOf(4))
+    expect(heard).toMatchObject([{ record: { state: stateOf(4) } }])
+  })
+
   it('CM1 what does not commit writes no row, key, timer or message', async () => {
     const id = sid('silent')
     const old = await a.write(a.creation(id))

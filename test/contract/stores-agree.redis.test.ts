@@ -27,6 +27,7 @@ type Step =
       readonly timer: 'none' | 'later' | 'firing' | 'early'
       readonly runs: 'none' | 'mine' | 'other' | 'both'
       readonly mailTo: number
+      readonly isRedacted: boolean
       readonly ttlMs: number | null
     }
   | { readonly kind: 'check'; readonly behind: number; readonly keyed: number; readonly blank: boolean }
@@ -60,6 +61,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       timer: fc.constantFrom('none' as const, 'later' as const, 'firing' as const, 'early' as const),
       runs: fc.constantFrom('none' as const, 'mine' as const, 'other' as const, 'both' as const),
       mailTo: fc.nat(SESSIONS.length),
+      isRedacted: fc.boolean(),
       ttlMs: fc.constantFrom(null, LATER, 2 * LATER, SHORT),
     }),
   },
@@ -211,6 +213,7 @@ class Driven {
       timer,
       runs,
       mailTo,
+      isRedacted,
       ttlMs,
     }: Extract<Step, { kind: 'commit' }>,
   ): Partial<CommitEntry> {
@@ -231,6 +234,7 @@ class Driven {
       transitions: Array.from({ length: count }, (_, n) => ({
         ...transition(base.version + 1 + n, keys[n] ?? null),
         mail,
+        ...(isRedacted ? { auditedState: `{"value":"on","n":${n}}` } : {}),
       })),
       events: JSON.stringify(Array.from({ length: count }, () => 'ADD')),
     }

@@ -6,18 +6,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { builtinDefinitions } from '../../../actors/lifecycles/builtin.ts'
-import { Registry } from '../../../actors/registry.ts'
 import { migrate } from '../../../persistence/audit/migrations.ts'
 import { runAudit } from '../../../runtime/cli/audit-commands.ts'
-import { replaySessions } from '../../../runtime/replay/replay-sessions.ts'
 import type { WhichSessions } from '../../../runtime/replay/replay-sessions.ts'
-import type { ReplayOptions, SessionReport } from '../../../runtime/replay/session-replay.ts'
-import { Worlds } from '../../../runtime/replay/worlds.ts'
+import type { SessionReport } from '../../../runtime/replay/session-replay.ts'
 import { AuditPlace } from '../../persistence/audit-support.ts'
 import { sleepMs } from '../../support/hosts.ts'
 import { databaseUrl, redisUrl } from '../../support/servers.ts'
 import { clocked, errand, fragile, order1, order2, order3, outside } from './machines.ts'
 import { recordLives } from './recorded-lives.ts'
+import { replayed } from './replayed.ts'
+import type { ReplayGiven } from './replayed.ts'
 
 const AUDIT = join(import.meta.dirname, '..', '..', '..', 'runtime/cli/audit.ts')
 const MACHINES = join(import.meta.dirname, 'machines.ts')
@@ -40,27 +39,9 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-async function replay(
-  which: WhichSessions | string,
-  given: Partial<ReplayOptions> & { readonly definitions?: readonly unknown[] } = {},
-): Promise<SessionReport[]> {
-  const { definitions = all, ...options } = given
-  const registry = new Registry()
-  for (const each of definitions) registry.register(each)
-  const reports: SessionReport[] = []
-  const worlds = Worlds.install()
-  try {
-    await replaySessions(
-      place.pool,
-      typeof which === 'string' ? { ids: [which] } : which,
-      { registry, as: null, migrateAfter: null, statesOnly: false, ...options },
-      worlds,
-      async (report) => void reports.push(report),
-    )
-  } finally {
-    worlds.uninstall()
-  }
-  return reports
+function replay(which: WhichSessions | string, given: Partial<ReplayGiven> = {}): Promise<SessionReport[]> {
+  const sessions = typeof which === 'string' ? { ids: [which] } : which
+  return replayed(place, sessions, { definitions: all, ...given })
 }
 
 async function one(...args: Parameters<typeof replay>): Promise<SessionReport> {

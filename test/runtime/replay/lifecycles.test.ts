@@ -95,7 +95,7 @@ function recorded(kit: TestKit, id: string, machine: string): RecordedTransition
       ...{ commitId: nameOf(version), previousCommitId: version === 1 ? null : nameOf(version - 1) },
       ...{ event: row.event, input: row.input, sender: row.sender ?? null, failed: row.failed ?? null },
       ...{ value: state?.value, context: state?.context, status: state?.status ?? null, tags: state?.tags },
-      ...{ output: state?.output, isForgotten: false },
+      ...{ output: state?.output, isForgotten: false, redacted: [] },
     }
   })
 }

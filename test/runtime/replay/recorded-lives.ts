@@ -75,12 +75,17 @@ export async function recordLives(place: AuditPlace): Promise<void> {
   await withRuntime(place, [order1, order2], async (runtime) => {
     await runtime.updateSession('moving', { type: 'NEXT' })
   })
+  await drainAll(place)
+}
+
+/** Writes what waits in the outboxes to PostgreSQL. */
+export async function drainAll(place: AuditPlace): Promise<void> {
   const outbox = new Outbox(place.redis, place.keys)
   const partitions = Array.from({ length: PARTITIONS }, (_, partition) => partition)
   await drain({ outbox, pool: place.pool, knownDays: new Set() }, partitions, 1000)
 }
 
-async function withRuntime(
+export async function withRuntime(
   place: AuditPlace,
   definitions: readonly unknown[],
   use: (runtime: Runtime) => Promise<void>,

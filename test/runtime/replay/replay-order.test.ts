@@ -67,7 +67,7 @@ async function life(): Promise<RecordedTransition[]> {
         failed: null,
       },
       ...{ value: row.state?.value, context: row.state?.context, status: row.state?.status ?? null },
-      ...{ tags: row.state?.tags, output: undefined, isForgotten: false },
+      ...{ tags: row.state?.tags, output: undefined, isForgotten: false, redacted: [] },
     }))
   } finally {
     await kit.close()
