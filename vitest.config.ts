@@ -1,12 +1,20 @@
 import { defineConfig } from 'vitest/config'
 
-/** What they import keeps no state, and nothing of them outlives its file. */
-const pureTests = ['actors', 'testing', 'transport/client'].map((room) => `test/${room}/**/*.test.ts`)
 const clusterTests = 'test/cluster/**/*.test.ts'
 /** Of whole clusters, and mostly waiting: for processes that start or leave, and for time to pass. Nothing in them is counted or timed closely. */
-const waitingTests = ['certificates', 'conformance', 'migrate', 'presence', 'start'].map(
-  (name) => `test/cluster/${name}.test.ts`,
-)
+const waitingTests = [
+  'audit-faults',
+  'backpressure',
+  'certificates',
+  'conformance',
+  'drain',
+  'http',
+  'migrate',
+  'outages',
+  'presence',
+  'replacing',
+  'start',
+].map((name) => `test/cluster/${name}.test.ts`)
 
 /** Minutes each: `npm run chaos` runs them, and all others at full length. */
 const longTests =
@@ -21,22 +29,11 @@ export default defineConfig({
     projects: [
       {
         test: {
-          // Half of what such a file costs is to load modules: they are loaded once for all.
-          name: 'rooms-pure',
-          include: pureTests,
-          isolate: false,
-          pool: 'forks',
-          maxWorkers: 2,
-          testTimeout: 30_000,
-          hookTimeout: 60_000,
-          sequence: { groupOrder: 0 },
-        },
-      },
-      {
-        test: {
           name: 'rooms',
           include: ['test/**/*.test.ts'],
-          exclude: [clusterTests, ...pureTests],
+          exclude: [clusterTests],
+          // To load modules is a third of what such files cost: it is done once for all. Nothing of a file may outlive it.
+          isolate: false,
           pool: 'forks',
           maxWorkers: 2,
           testTimeout: 30_000,

@@ -1,6 +1,7 @@
 /**
  * How long do the commands of `audit` take on a large table? Fills a database of its own with rows as the pipeline writes
- * them and runs each command as users do. Options: `--rows` (1,000,000), `--database-url` (of a server where databases may be made).
+ * them, runs each command as users do, and asks for lists of sessions. Options: `--rows` (1,000,000), `--database-url` (of a server
+ * where databases may be made).
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -10,6 +11,7 @@ import { Client } from 'pg'
 import { openDatabase } from '../persistence/audit/database.ts'
 import { dayOf, ensureDays, DAY_MS } from '../persistence/audit/days.ts'
 import { migrate } from '../persistence/audit/migrations.ts'
+import { measureLists } from './audit/lists.ts'
 import { describeMachine, writeResults } from './support/results.ts'
 import { withServers } from './support/servers.ts'
 
@@ -21,9 +23,10 @@ const { values } = parseArgs({
 })
 const ROWS = Number(values.rows)
 const STEPS = 10
+const MACHINES = './bench/audit/order-sessions.ts'
 const DAYS = 3
 
-/** Sessions of ten transitions each, spread over three days; one of ten is left at the payment, one of twenty in the cart. */
+/** Sessions of ten transitions each, as the machine of `audit/order-sessions.ts` makes them, spread over three days; one of ten is left at the payment, one of twenty in the cart. */
 const FILL = `
   insert into troupe_transitions
     (day, session_id, epoch, version, commit_id, previous_commit_id, kind, machine, machine_version, event, event_type,
@@ -47,9 +50,10 @@ const FILL = `
                       array['cart', 'cart', 'cart', 'cart', 'payment', 'payment', 'paid', 'packed', 'sent', ''] as states) as plan`
 
 const HEADS = `
-  insert into troupe_sessions (session_id, machine, machine_version, epoch, version, commit_id, status, value, context, tags, created_at, updated_at, ended_at)
+  insert into troupe_sessions (session_id, machine, machine_version, epoch, version, commit_id, status, value, context, tags, created_at, updated_at, ended_at, marks)
   select distinct on (session_id) session_id, machine, machine_version, epoch, version, commit_id, coalesce(status, kind),
-         coalesce(to_value, from_value), context, tags, committed_at, committed_at, case when status is null then committed_at end
+         coalesce(to_value, from_value), context, tags, committed_at, committed_at, case when status is null then committed_at end,
+         array['state:' || (coalesce(to_value, from_value) #>> '{}')]
     from troupe_transitions order by session_id, epoch desc, version desc`
 
 interface Measured {
@@ -119,6 +123,8 @@ async function run(adminUrl: string): Promise<void> {
     const client = new Client({ connectionString: url.href })
     await client.connect()
     const found = await client.query<{ session_id: string }>('select session_id from troupe_sessions limit 1')
+    console.log('lists of sessions, the first 50:')
+    const lists = await measureLists(client)
     await client.end()
     const id = found.rows[0]?.session_id ?? ''
     const commands = [
@@ -137,6 +143,8 @@ async function run(adminUrl: string): Promise<void> {
       ['export', '--format=jsonl'],
       ['export', '--format=csv'],
       ['rejects'],
+      ['replay', id, MACHINES],
+      ['replay', '--machine=order', '--limit=10000', MACHINES],
       ['forget', id, '--yes'],
     ]
     const measured: Measured[] = []
@@ -148,7 +156,7 @@ async function run(adminUrl: string): Promise<void> {
       )
     }
     console.log(`${rows.toLocaleString('en')} rows; ${JSON.stringify(describeMachine())}`)
-    console.log(await writeResults('audit-questions', { rows, measured }))
+    console.log(await writeResults('audit-questions', { rows, lists, measured }))
   } finally {
     await admin.query(`drop database ${name} with (force)`)
     await admin.end()
