@@ -32,11 +32,17 @@ export interface ActorPolicy {
  */
 export type AuditRule<T> = 'full' | 'none' | ((part: T) => unknown)
 
+/** What comes to a machine beside its own events: results of its actors, its own delays, mail that reached nobody, … */
+export interface RuntimeEvent {
+  readonly type: `xstate.${string}` | `troupe.${string}`
+  readonly [member: string]: unknown
+}
+
 /** What is kept out of the audit, part by part; each is `full` by default. Redis and clients get all of it in any case. */
 export interface AuditPolicy<M extends AnyStateMachine = AnyStateMachine> {
   readonly context?: AuditRule<ContextFrom<M>>
   /** Of clients, timers, promise actors and other sessions. Their type is always kept: of `none`, it is all that is. */
-  readonly event?: AuditRule<EventFromLogic<M>>
+  readonly event?: AuditRule<EventFromLogic<M> | RuntimeEvent>
   readonly input?: AuditRule<InputFrom<M>>
   readonly output?: AuditRule<OutputFrom<M>>
 }

@@ -198,5 +198,10 @@ export function messageOf(thrown: unknown): string {
   // Also what a record holds of an error.
   const message =
     typeof thrown === 'object' && thrown !== null ? (thrown as { message?: unknown }).message : undefined
-  return typeof message === 'string' ? message : String(thrown)
+  if (typeof message === 'string') return message
+  try {
+    return String(thrown)
+  } catch {
+    return 'something was thrown that has no text'
+  }
 }

@@ -1,6 +1,6 @@
 /**
  * What a definition keeps out of the audit. It is taken out on the way to the outbox, of the JSON texts that would be written: so the
- * functions of a definition get copies, and what is kept out is nowhere but in the session's record.
+ * functions of a definition get copies, and what is kept out goes to the session's record, its feed and its mail alone.
  *
  * A function that fails stops no session, and lets nothing through: the audit gets nothing of that part.
  */

@@ -32,6 +32,8 @@ const MEMBERS = new Set([
   'kind',
 ] satisfies (keyof SessionDefinition)[] as string[])
 const MAX_HISTORY = 1000
+/** What an integer of PostgreSQL holds: a greater one could not be audited. */
+const MAX_VERSION = 2 ** 31 - 1
 const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
 
 /** Which definition a session belongs to. */
@@ -135,8 +137,8 @@ function checkDefinition(candidate: unknown): SessionDefinition {
   const refuse = (reason: string): never => {
     throw new Error(`definition "${name}": ${reason}`)
   }
-  if (!Number.isSafeInteger(version) || version < 1)
-    refuse(`version must be a positive integer, and is ${JSON.stringify(version)}`)
+  if (!Number.isSafeInteger(version) || version < 1 || version > MAX_VERSION)
+    refuse(`version must be a whole number from 1 to ${MAX_VERSION}, and is ${JSON.stringify(version)}`)
   if (!isMachine(machine))
     refuse('machine must come from XState 5: createMachine(…) or setup(…).createMachine(…)')
   for (const [option, ms] of Object.entries({ ttlMs, doneTtlMs })) {

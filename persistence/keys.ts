@@ -5,6 +5,8 @@ import type { SessionId } from '../actors/session.ts'
 export class Keys {
   /** How this prefix's data is laid out; a process that differs refuses to start. */
   readonly layout: string
+  /** Random bytes that all processes know, and nobody else. */
+  readonly secret: string
   /** Hash: which definitions each process serves. */
   readonly processes: string
   /** `<prefix>:{<tag>}:`, one a partition; `commit.lua` builds channel names from it. */
@@ -12,6 +14,7 @@ export class Keys {
 
   constructor(prefix: string) {
     this.layout = `${prefix}:layout`
+    this.secret = `${prefix}:secret`
     this.processes = `${prefix}:processes`
     this.bases = partitionTags.map((tag) => `${prefix}:{${tag}}:`)
   }

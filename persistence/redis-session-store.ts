@@ -1,4 +1,5 @@
 /** Sessions in Redis: the store port on one server. */
+import { randomBytes } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
@@ -65,6 +66,7 @@ export class RedisSessionStore implements SessionStore {
   readonly #renew = new Script('renew-leases')
   readonly #announce = new Script('announce')
   readonly #presence: RedisPresence
+  #secret: Buffer | null = null
   #floors: readonly Epoch[] = Array.from({ length: PARTITIONS }, () => '')
   /** Whether the server behind the present connection was compared, and what resolves when it is. */
   #isCompared = false
@@ -127,6 +129,16 @@ export class RedisSessionStore implements SessionStore {
   /** How full the server is. @throws Error of Redis */
   pressure(): Promise<RedisPressure> {
     return readPressure(this.#reads, this.#keys)
+  }
+
+  /** 32 random bytes, the same for all processes, as long as Redis keeps them. @throws Error of Redis */
+  async secret(): Promise<Buffer> {
+    if (this.#secret === null) {
+      const own = randomBytes(32).toString('base64')
+      const known = await this.#reads.set(this.#keys.secret, own, 'NX', 'GET')
+      this.#secret = Buffer.from(known ?? own, 'base64')
+    }
+    return this.#secret
   }
 
   async execute(entries: readonly StoreEntry[]): Promise<StoreOutcome[]> {

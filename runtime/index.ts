@@ -12,9 +12,12 @@ import { Runtime } from './runtime.ts'
 export { defineSession } from '../actors/define-session.ts'
 export type {
   ActorPolicy,
+  AuditPolicy,
+  AuditRule,
   ContextOf,
   EventOf,
   InputOf,
+  RuntimeEvent,
   SessionConfig,
   SessionDefinition,
   SessionIdOf,

@@ -1,31 +1,49 @@
-/** Cursors of lists: where a page ended, for whoever asks the same question on. Opaque to clients, and checked. */
-import { createHash } from 'node:crypto'
+/**
+ * Cursors of lists: where a page ended, for whoever asks the same question on. They are encrypted, since a page may end at a session
+ * that its caller may not see, and authenticated together with the question, so that one that was cut, mixed up or made up is refused.
+ */
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { TroupeError } from '../actors/errors.ts'
 import type { ListRequest } from '../actors/session-list.ts'
 import { parseSessionId } from '../actors/session.ts'
 import type { ListPlace } from '../persistence/audit/session-list.ts'
 
-const FORM = /^1 (\d{1,18}) (\S+) ([0-9a-f]{16})$/
+const CIPHER = 'aes-256-gcm'
+const NONCE_BYTES = 12
+const TAG_BYTES = 16
 
-/** It grants nothing that its holder could not ask for anyway; the digest finds what was cut, mixed up or made up. */
-export function encodeCursor(request: ListRequest, { epoch, sessionId }: ListPlace): string {
-  const text = `1 ${epoch} ${sessionId} ${digestOf(request, epoch, sessionId)}`
-  return Buffer.from(text).toString('base64url')
+/** @param secret 32 bytes, the same on all processes */
+export function encodeCursor(secret: Buffer, request: ListRequest, { epoch, sessionId }: ListPlace): string {
+  const nonce = randomBytes(NONCE_BYTES)
+  const cipher = createCipheriv(CIPHER, secret, nonce).setAAD(questionOf(request))
+  const text = Buffer.concat([cipher.update(`${epoch} ${sessionId}`, 'utf8'), cipher.final()])
+  return Buffer.concat([nonce, cipher.getAuthTag(), text]).toString('base64url')
 }
 
 /** @throws TroupeError `invalid_params` */
-export function decodeCursor(request: ListRequest, cursor: string): ListPlace {
-  const [, epoch = '', sessionId = '', digest] = FORM.exec(Buffer.from(cursor, 'base64url').toString()) ?? []
-  if (parseSessionId(sessionId) !== null && digest === digestOf(request, epoch, sessionId))
-    return { epoch, sessionId }
+export function decodeCursor(secret: Buffer, request: ListRequest, cursor: string): ListPlace {
+  const bytes = Buffer.from(cursor, 'base64url')
+  const [nonce, tag, text] = [
+    bytes.subarray(0, NONCE_BYTES),
+    bytes.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES),
+    bytes.subarray(NONCE_BYTES + TAG_BYTES),
+  ]
+  try {
+    const options = { authTagLength: TAG_BYTES }
+    const decipher = createDecipheriv(CIPHER, secret, nonce, options).setAAD(questionOf(request))
+    decipher.setAuthTag(tag)
+    const place = Buffer.concat([decipher.update(text), decipher.final()]).toString()
+    const [epoch = '', sessionId = ''] = place.split(' ')
+    if (parseSessionId(sessionId) !== null) return { epoch, sessionId }
+  } catch {
+    // Refused below.
+  }
   throw new TroupeError(
     'invalid_params',
     'cursor: is not one that was given for this question; give nextCursor as it came, with the same machine, state, tag, status and since',
   )
 }
 
-function digestOf(request: ListRequest, epoch: string, sessionId: string): string {
-  const { machine, state, tag, status, since } = request
-  const about = [machine, state, tag, status, since, epoch, sessionId].map((each) => each ?? null)
-  return createHash('sha256').update(JSON.stringify(about)).digest('hex').slice(0, 16)
+function questionOf({ machine, state, tag, status, since }: ListRequest): Buffer {
+  return Buffer.from(JSON.stringify([machine, state, tag, status, since].map((each) => each ?? null)))
 }

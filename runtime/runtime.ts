@@ -133,6 +133,7 @@ export class Runtime extends SessionApi {
     this.#listing = new SessionListing({
       list: this.#list,
       outbox: this.#outboxAge,
+      secret: () => this.#store.secret(),
       registry,
       permissions: new ListPermissions({ registry, isAuthenticated: gatekeeper !== null, log }),
       now: () => this.#store.now(),

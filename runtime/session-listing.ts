@@ -18,6 +18,8 @@ export interface SessionListingOptions {
   /** `null`: this process has no PostgreSQL. */
   readonly list: Pick<SessionList, 'page'> | null
   readonly outbox: Pick<OutboxAge, 'oldestMs'>
+  /** For cursors: 32 bytes, the same on all processes. Rejects where Redis does not answer. */
+  readonly secret: () => Promise<Buffer>
   readonly registry: Registry
   readonly permissions: ListPermissions
   /** Redis' time, a lower bound. */
@@ -43,7 +45,8 @@ export class SessionListing {
     const { machine, state, tag, status, since, limit = DEFAULT_PAGE } = request
     if (machine !== undefined) this.#checkNames(request, machine)
     const machines = permissions.machinesFor(caller, machine)
-    let after = request.cursor === undefined ? null : decodeCursor(request, request.cursor)
+    let after =
+      request.cursor === undefined ? null : decodeCursor(await this.#secret(), request, request.cursor)
     if (list === null)
       throw new TroupeError(
         'unavailable',
@@ -57,15 +60,30 @@ export class SessionListing {
     for (let lookedAt = 0; ;) {
       const rows = await list.page({ ...question, after, limit: batch })
       for (const [index, row] of rows.entries()) {
-        if (sessions.length === limit)
-          return { sessions, nextCursor: nextOf(request, rows[index - 1], after), ...lag }
+        if (sessions.length === limit) {
+          const last = rows[index - 1]
+          return { sessions, nextCursor: await this.#cursor(request, last ? placeOf(last) : after), ...lag }
+        }
         if (permissions.maySee(caller, row)) sessions.push(shown(row))
       }
       lookedAt += rows.length
       const last = rows.at(-1)
       if (last === undefined || rows.length < batch) return { sessions, nextCursor: null, ...lag }
       after = placeOf(last)
-      if (lookedAt >= MAX_LOOKED_AT) return { sessions, nextCursor: encodeCursor(request, after), ...lag }
+      if (lookedAt >= MAX_LOOKED_AT)
+        return { sessions, nextCursor: await this.#cursor(request, after), ...lag }
+    }
+  }
+
+  async #cursor(request: ListRequest, place: ListPlace | null): Promise<string | null> {
+    return place && encodeCursor(await this.#secret(), request, place)
+  }
+
+  async #secret(): Promise<Buffer> {
+    try {
+      return await this.#options.secret()
+    } catch (cause) {
+      throw new TroupeError('unavailable', 'Redis does not answer, which has the key of cursors', { cause })
     }
   }
 
@@ -110,15 +128,6 @@ export class SessionListing {
 function valueOf(path: string): unknown {
   const [first = '', ...others] = path.split('.')
   return others.length === 0 ? first : { [first]: valueOf(others.join('.')) }
-}
-
-function nextOf(
-  request: ListRequest,
-  last: ListedSession | undefined,
-  after: ListPlace | null,
-): string | null {
-  const place = last === undefined ? after : placeOf(last)
-  return place && encodeCursor(request, place)
 }
 
 function placeOf({ epoch, id }: ListedSession): ListPlace {

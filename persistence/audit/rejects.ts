@@ -22,6 +22,9 @@ export type ReplayOutcome =
   | { readonly kind: 'refused'; readonly reason: string }
   | { readonly kind: 'forgotten' }
 
+/** Names, and the bytes of values as base64. */
+export type RejectedFields = readonly (readonly [name: string, base64: string])[]
+
 const AT_ONCE = 100
 
 export async function countRejects(pool: pg.Pool, sessionId?: string): Promise<number> {
@@ -81,14 +84,11 @@ export async function* listRejects(pool: pg.Pool, sessionId?: string): AsyncGene
 export async function replayReject(pool: pg.Pool, reject: KeptReject): Promise<ReplayOutcome> {
   if (reject.isForgotten) return { kind: 'forgotten' }
   const key = [reject.partition, reject.streamId, reject.digest]
-  const { rows } = await pool.query<{ fields: [string, string][] }>(
+  const { rows } = await pool.query<{ fields: RejectedFields }>(
     'select fields from troupe_rejects where partition = $1 and stream_id = $2 and digest = $3',
     key,
   )
-  const fields = (rows[0]?.fields ?? []).flatMap(([name, base64]) => [
-    Buffer.from(name),
-    Buffer.from(base64, 'base64'),
-  ])
+  const fields = fieldsOf(rows[0]?.fields ?? [])
   const parsed = parseEntry({ partition: reject.partition, streamId: reject.streamId, fields })
   const reason = parsed.kind === 'reject' ? parsed.reason : await store(pool, parsed.row)
   if (reason === null) {
@@ -104,6 +104,11 @@ export async function replayReject(pool: pg.Pool, reject: KeptReject): Promise<R
       [...key, reason],
     )
   return { kind: 'refused', reason }
+}
+
+/** As an entry of the outbox has them: names and values in turn. */
+export function fieldsOf(fields: RejectedFields): Buffer[] {
+  return fields.flatMap(([name, base64]) => [Buffer.from(name), Buffer.from(base64, 'base64')])
 }
 
 /** @returns why PostgreSQL refuses it; `null`: it is there */

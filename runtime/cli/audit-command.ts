@@ -98,7 +98,7 @@ export function timeOf(values: Asked['values'], name: string): Date | undefined 
   const text = textOf(values, name)
   if (text === undefined) return undefined
   if (/^\d+[smhd]$/.test(text)) return new Date(Date.now() - (spanOf(values, name) ?? 0))
-  const time = /^\d{4}-\d\d-\d\d/.test(text) ? new Date(text) : null
+  const time = isDay(text.slice(0, 10)) ? new Date(text) : null
   if (time === null || Number.isNaN(time.getTime()))
     throw new Unusable(
       `--${name}: "${text}" is no time; say 2026-01-31, 2026-01-31T12:00:00Z, or 2h for the last two hours`,
@@ -110,15 +110,21 @@ export function timeOf(values: Asked['values'], name: string): Date | undefined 
 export function dayOfOption(values: Asked['values'], name: string): string | undefined {
   const text = textOf(values, name)
   if (text === undefined) return undefined
-  if (!/^\d{4}-\d\d-\d\d$/.test(text) || Number.isNaN(Date.parse(text)))
-    throw new Unusable(`--${name}: "${text}" is no day; say 2026-01-31`)
+  if (!isDay(text)) throw new Unusable(`--${name}: "${text}" is no day; say 2026-01-31`)
   return text
 }
 
-/** A whole number. @throws Unusable */
-export function numberOf(values: Asked['values'], name: string): number | undefined {
+/** Whether there is such a day: `Date` takes the 31st of February for the 3rd of March. */
+function isDay(text: string): boolean {
+  const time = /^\d{4}-\d\d-\d\d$/.test(text) ? Date.parse(`${text}T00:00:00Z`) : NaN
+  return !Number.isNaN(time) && new Date(time).toISOString().startsWith(text)
+}
+
+/** A whole number, `least` or more. @throws Unusable */
+export function numberOf(values: Asked['values'], name: string, least = 0): number | undefined {
   const text = textOf(values, name)
   if (text === undefined) return undefined
   if (!/^\d{1,15}$/.test(text)) throw new Unusable(`--${name}: "${text}" is no whole number`)
+  if (Number(text) < least) throw new Unusable(`--${name}: must be at least ${least}, and is ${text}`)
   return Number(text)
 }

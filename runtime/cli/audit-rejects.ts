@@ -15,8 +15,10 @@ export const rejectsCommand: AuditCommand = {
 
 async function list(database: Asked['database'], values: Asked['values']): Promise<number> {
   let sum = 0
+  let forgotten = 0
   for await (const rejects of listRejects(database, textOf(values, 'session'))) {
-    sum += rejects.length
+    sum += rejects.filter(({ isForgotten }) => !isForgotten).length
+    forgotten += rejects.filter(({ isForgotten }) => isForgotten).length
     for (const reject of rejects) await say(values['json'] === true ? JSON.stringify(reject) : lineOf(reject))
   }
   if (values['json'] !== true)
@@ -24,6 +26,10 @@ async function list(database: Asked['database'], values: Asked['values']): Promi
       sum === 0
         ? 'Every record could be stored.'
         : `${count(sum, 'record')} could not be stored. audit rejects --replay tries them again.`,
+    )
+  if (values['json'] !== true && forgotten > 0)
+    await say(
+      `${count(forgotten, 'record')} could not be stored, and hold nothing any more: they were forgotten.`,
     )
   return sum === 0 ? EXIT_WHOLE : EXIT_FINDINGS
 }

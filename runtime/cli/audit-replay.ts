@@ -39,10 +39,10 @@ async function runReplay({ database, values, positionals }: Asked): Promise<numb
     throw new Unusable(`say which sessions: their ids, or --machine NAME: ${replayCommand.usage}`)
   if (ids.length > 0 && machine !== undefined)
     throw new Unusable(`say ids or --machine, not both: "${ids[0] ?? ''}" is an id, and no definition file`)
-  const limit = numberOf(values, 'limit')
+  const limit = numberOf(values, 'limit', 1)
   if (limit !== undefined && machine === undefined) throw new Unusable('--limit is of --machine')
   const which = machine === undefined ? { ids } : { machine, limit: limit ?? DEFAULT_LIMIT }
-  const teller = new Teller(values['json'] === true, machine === undefined)
+  const teller = new Teller(values['json'] === true, machine === undefined, numberOf(values, 'as') ?? null)
   // Before definitions are loaded: their modules may take a clock for themselves.
   const worlds = Worlds.install()
   try {
@@ -97,26 +97,35 @@ class Teller {
     rows: 0,
     equal: 0,
     ends: 0,
+    withoutRows: 0,
+    underAs: 0,
     notComparable: new Map(),
   }
+  readonly #as: number | null
+  /** The first session that the audit holds nothing of. */
+  #unknown: string | null = null
 
-  constructor(isJson: boolean, isNamed: boolean) {
+  constructor(isJson: boolean, isNamed: boolean, as: number | null) {
     this.#isJson = isJson
     this.#isNamed = isNamed
+    this.#as = as
   }
 
   async tell(report: SessionReport): Promise<void> {
     const { sessionId, rows, notComparable, divergence } = report
-    if (rows === 0) throw new Unusable(`the audit holds nothing of a session "${sessionId}"`)
     const unloaded = notComparable.get('version')
     if (this.#isNamed && unloaded !== undefined)
       throw new Unusable(
         `version ${unloaded.version} of session "${sessionId}" needs ${unloaded.detail ?? 'a definition'}, which is not loaded: name its file`,
       )
     addReport(this.#sum, report)
+    if (rows === 0) {
+      this.#unknown ??= sessionId
+      return
+    }
     if (this.#isJson) await say(JSON.stringify(jsonOfReport(report)))
     else if (this.#isNamed || (divergence !== null && this.#sum.diverged <= MAX_TOLD))
-      for (const line of describeReport(report)) await say(line)
+      for (const line of describeReport(report, this.#as)) await say(line)
   }
 
   /** @returns the exit code: where nothing at all could be compared, nothing was proven. */
@@ -124,10 +133,16 @@ class Teller {
     const sum = this.#sum
     if (sum.sessions === 0) throw new Unusable(`the audit holds no sessions of "${machine ?? ''}"`)
     if (this.#isJson) await say(JSON.stringify(jsonOfSum(sum)))
-    else if (sum.sessions > 1 || !this.#isNamed) for (const line of describeSum(sum)) await say(line)
+    else if (sum.sessions - sum.withoutRows > 1 || !this.#isNamed)
+      for (const line of describeSum(sum)) await say(line)
+    // The others were replayed all the same. Where nobody named them, retention has left only their heads.
+    if (this.#isNamed && this.#unknown !== null)
+      throw new Unusable(`the audit holds nothing of a session "${this.#unknown}"`)
     if (sum.diverged > 0) return EXIT_FINDINGS
-    if (sum.equal > 0) return EXIT_WHOLE
-    if (!this.#isJson) await say('Nothing could be compared.')
+    const isUntried = this.#as !== null && sum.underAs === 0
+    if (sum.equal > 0 && !isUntried) return EXIT_WHOLE
+    if (!this.#isJson && sum.equal === 0) await say('Nothing could be compared.')
+    else if (!this.#isJson && isUntried) await say(`Nothing ran under version ${this.#as}.`)
     return EXIT_CANNOT
   }
 }

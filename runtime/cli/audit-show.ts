@@ -63,6 +63,12 @@ function lineOf(row: TimelineRow, last: TimelineRow | null): string {
     .filter((text, index) => index === 0 || text !== '')
     .join('  ')
     .slice(2)
+    .replace(/\p{Cc}/gu, escaped)
+}
+
+/** What a client has made up must not write lines of its own. */
+function escaped(control: string): string {
+  return `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
 
 function namesIn(json: string): string {

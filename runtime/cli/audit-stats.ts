@@ -36,7 +36,7 @@ async function runStats({ database, values, positionals: [name] }: Asked): Promi
     since: timeOf(values, 'since'),
     per,
     stuckAfterMs: spanOf(values, 'stuck-after') ?? HOUR_MS,
-    limit: numberOf(values, 'limit') ?? 20,
+    limit: numberOf(values, 'limit', 1) ?? 20,
   }
   const states = statesOf(textOf(values, 'states'))
   if (name === 'funnel' && (states.length === 0 || about.machine === undefined))

@@ -137,7 +137,7 @@ export function updateEntry(
     return { kind: 'check', id, keys, reserve, base: attempt?.base ?? null }
   const { base, steps } = attempt
   const { definition } = parts.versions.kernelOf(base)
-  const { store, log } = parts
+  const { store, warnOfRedaction: warn } = parts
   return {
     kind: 'commit',
     id,
@@ -153,7 +153,7 @@ export function updateEntry(
     transitions: steps.map(({ item, plan, event }) => ({
       kind: 'event',
       ...auditOfEvent(
-        { definition, node: store.node, principal: item.caller.principal, key: item.request.key, log },
+        { definition, node: store.node, principal: item.caller.principal, key: item.request.key, warn },
         event,
         plan,
       ),

@@ -1,7 +1,7 @@
 /** The audit's part of an outbox entry: who did what from where, and what it led to, without what the definition keeps out of it. */
 import type { SessionDefinition } from '../../actors/define-session.ts'
 import type { Plan } from '../../actors/plan.ts'
-import type { CommittedTransition, Logger, Principal } from '../../actors/ports.ts'
+import type { CommittedTransition, Principal } from '../../actors/ports.ts'
 import { redactEvent, redactInput, redactState } from '../../actors/redaction.ts'
 import type { Redacted, RuleFailed } from '../../actors/redaction.ts'
 
@@ -14,7 +14,8 @@ interface Done {
 interface Audited extends Done {
   /** That the session is of after the transition. */
   readonly definition: Pick<SessionDefinition, 'name' | 'version' | 'audit'>
-  readonly log: Logger
+  /** Called where a function of its `audit` fails. */
+  readonly warn: (details: object, message: string) => void
 }
 
 type AuditTexts = Pick<CommittedTransition, 'audit' | 'state' | 'auditedState'>
@@ -71,9 +72,9 @@ function auditTexts(about: Audited, { text, parts }: Redacted, more: string, { s
   }
 }
 
-function failure({ log, definition: { name, version } }: Audited): RuleFailed {
+function failure({ warn, definition: { name, version } }: Audited): RuleFailed {
   return (part, reason) =>
-    log.error(
+    warn(
       { machine: name, version, part, reason },
       `a function of \`audit\` failed, so the audit gets nothing of that part`,
     )

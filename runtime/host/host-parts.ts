@@ -23,6 +23,8 @@ export interface HostParts {
   readonly sink: UpdateSink
   readonly clock: Clock
   readonly log: Logger
+  /** A function of a definition's `audit` has failed; may be called for each transition. */
+  readonly warnOfRedaction: (details: object, message: string) => void
   readonly limits: HostLimits
   /** The next commit number of this process. */
   nextNumber(): number

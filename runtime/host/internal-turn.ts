@@ -114,7 +114,7 @@ function stepEntry(
   const { id, machine, ttlMs, doneTtlMs } = record
   const { node } = parts.store
   const { definition } = parts.versions.kernelOf({ machine, machineVersion })
-  const about = { definition, node, principal: null, log: parts.log }
+  const about = { definition, node, principal: null, warn: parts.warnOfRedaction }
   return {
     kind: 'commit',
     id,

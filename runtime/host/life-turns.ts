@@ -151,7 +151,8 @@ function creationEntry(parts: HostParts, id: SessionId, item: CreateItem, plan: 
   const { definition } = item.kernel
   const { name, version, history = 0 } = definition
   const { node } = parts.store
-  const about = { definition, node, principal: item.caller.principal, key: item.keyText, log: parts.log }
+  const { principal } = item.caller
+  const about = { definition, node, principal, key: item.keyText, warn: parts.warnOfRedaction }
   return {
     kind: 'commit',
     id,

@@ -12,6 +12,7 @@ import { hasUnstorableCharacter } from '../../actors/storable.ts'
 import { parseSessionId, type Position, type PublicState } from '../../actors/session.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import { checkUntil, type Until } from '../../actors/until.ts'
+import { rateLimited } from '../../persistence/audit/rate-limited.ts'
 import { farewell, sleep } from '../clock.ts'
 import { commandKey, idFromKey } from './command-keys.ts'
 import { Committer } from './committer.ts'
@@ -35,6 +36,8 @@ import { WarmSessions } from './warm-sessions.ts'
 const MAX_TURN = 64
 const MAX_WAITING = 1000
 const DRAIN_POLL_MS = 10
+/** Between warnings of functions that fail at each transition. */
+const REDACTION_WARNING_MS = 60_000
 const NOBODY: Caller = { principal: null, origin: null }
 
 export interface SessionHostOptions extends HostLimits {
@@ -79,6 +82,7 @@ export class SessionHost implements SessionService {
       sink,
       clock,
       log,
+      warnOfRedaction: rateLimited(log, REDACTION_WARNING_MS),
       onCommitted,
       onTimers,
       onRuns: (record, live, before, isNewest) => this.#promises.sync(record, live, before, isNewest),

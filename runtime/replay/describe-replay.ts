@@ -6,9 +6,12 @@ import type { Divergence, SessionReport } from './session-replay.ts'
 /** Longer values are cut: JSON has them whole. */
 const MAX_VALUE = 200
 
-/** The lines about one session. */
-export function describeReport(report: SessionReport): string[] {
-  const { sessionId, rows, equal, ends, notComparable, divergence } = report
+/**
+ * The lines about one session.
+ * @param as version of the definition that it was to be tried under; `null`: under its own
+ */
+export function describeReport(report: SessionReport, as: number | null): string[] {
+  const { sessionId, rows, equal, ends, underAs, notComparable, divergence } = report
   const parts = [
     `${count(equal, 'row')} equal`,
     ...(divergence === null ? [] : ['1 diverged']),
@@ -17,6 +20,7 @@ export function describeReport(report: SessionReport): string[] {
   ]
   return [
     `${sessionId}: ${count(rows, 'row')}: ${parts.join(', ')}`,
+    ...(as === null || underAs > 0 ? [] : [`  nothing of it ran under version ${as}`]),
     ...(divergence === null ? [] : divergenceLines(divergence)),
     ...[...notComparable].map(([kind, { count: number, detail, epoch, version }]) => {
       const first = `${number === 1 ? '' : 'first '}version ${version} of epoch ${epoch}`
@@ -47,6 +51,10 @@ export interface ReplaySum {
   rows: number
   equal: number
   ends: number
+  /** Sessions whose rows are not there, as retention leaves them. */
+  withoutRows: number
+  /** Rows that ran under the version that was asked for. */
+  underAs: number
   readonly notComparable: Map<ObstacleKind, number>
 }
 
@@ -56,14 +64,26 @@ export function addReport(sum: ReplaySum, report: SessionReport): void {
   sum.rows += report.rows
   sum.equal += report.equal
   sum.ends += report.ends
+  sum.underAs += report.underAs
+  if (report.rows === 0) sum.withoutRows++
   for (const [kind, { count: number }] of report.notComparable)
     sum.notComparable.set(kind, (sum.notComparable.get(kind) ?? 0) + number)
 }
 
-export function describeSum({ sessions, diverged, rows, equal, notComparable }: ReplaySum): string[] {
+export function describeSum({
+  sessions,
+  diverged,
+  rows,
+  equal,
+  ends,
+  withoutRows,
+  notComparable,
+}: ReplaySum): string[] {
   const others = [...notComparable.values()].reduce((all, each) => all + each, 0)
-  const head = `Replayed ${count(rows, 'row')} of ${count(sessions, 'session')}: ${equal.toLocaleString('en')} equal, ${count(diverged, 'session')} diverged, ${count(others, 'row')} not comparable.`
-  return [head, ...[...notComparable].map(([kind, number]) => `  ${number}: ${obstacleKinds[kind]}`)]
+  const head = `Replayed ${count(rows, 'row')} of ${count(sessions, 'session')}: ${equal.toLocaleString('en')} equal, ${count(diverged, 'session')} diverged, ${count(others, 'row')} not comparable${ends === 0 ? '' : `, ${count(ends, 'end')} without a state`}.`
+  const gone =
+    withoutRows === 0 ? [] : [`  ${count(withoutRows, 'session')} without a row, as retention leaves them`]
+  return [head, ...gone, ...[...notComparable].map(([kind, number]) => `  ${number}: ${obstacleKinds[kind]}`)]
 }
 
 export function jsonOfReport(report: SessionReport): object {

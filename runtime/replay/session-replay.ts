@@ -52,6 +52,8 @@ export interface SessionReport {
   equal: number
   /** Deletions and expiries, which leave no state. */
   ends: number
+  /** Rows that ran under {@link ReplayOptions.as}. */
+  underAs: number
   readonly notComparable: Map<ObstacleKind, NotComparable>
   divergence: Divergence | null
 }
@@ -81,7 +83,11 @@ export class SessionReplay {
     this.#options = options
     this.#worlds = worlds
     this.#tips = new Tips(branchPoints)
-    this.report = { sessionId, rows: 0, equal: 0, ends: 0, notComparable: new Map(), divergence: null }
+    this.report = {
+      ...{ sessionId, rows: 0, equal: 0, ends: 0, underAs: 0 },
+      notComparable: new Map(),
+      divergence: null,
+    }
   }
 
   /** Rows must come by epoch, version and commit. */
@@ -115,6 +121,7 @@ export class SessionReplay {
     const kernel = this.#kernelFor(row)
     if (kernel === null)
       return lost(obstacle('version', `${row.machine} version ${this.#versionFor(row)}`), obstacle('after'))
+    if (kernel.definition.version === this.#options.as) this.report.underAs++
     const states = base === null || 'lost' in base.outcome ? [] : base.outcome.states
     const runs = this.#both.map((world, index) =>
       this.#worlds.run(world, () => this.#attempt(row as ReplayedRow, kernel, states[index] ?? null)),

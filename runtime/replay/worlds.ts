@@ -37,6 +37,7 @@ export function twoWorlds(): readonly [World, World] {
 }
 
 type Undo = () => void
+type Time = Parameters<Intl.DateTimeFormat['format']>[0]
 
 const nowOf = (world: World): [number] => [world.now()]
 
@@ -50,6 +51,7 @@ export class Worlds {
   static install(): Worlds {
     const worlds = new Worlds()
     worlds.#replaceClocks()
+    worlds.#replaceFormats()
     worlds.#replaceChance()
     syncBuiltinESMExports()
     return worlds
@@ -92,6 +94,33 @@ export class Worlds {
     this.#wrap(process, 'hrtime', 'process.hrtime()', (world) => [Math.floor(world.now() / 1000), 0])
     this.#wrap(process.hrtime, 'bigint', 'process.hrtime()', (world) => BigInt(world.now()) * 1_000_000n)
     this.#wrap(process, 'uptime', 'process.uptime()', (world) => world.now() / 1000)
+  }
+
+  /** Asked for no time in particular, they write the present one. */
+  #replaceFormats(): void {
+    const formats = Intl.DateTimeFormat.prototype
+    const presentUnless = (given: Time): Time => {
+      if (given !== undefined || this.#current === null) return given
+      return this.#ask(
+        'Intl.DateTimeFormat',
+        () => given,
+        (world) => world.now(),
+      )
+    }
+    const formatToParts = Reflect.get(formats, 'formatToParts') as (
+      this: Intl.DateTimeFormat,
+      time: Time,
+    ) => unknown
+    this.#replace(formats, 'formatToParts', function (this: Intl.DateTimeFormat, time: Time) {
+      return formatToParts.call(this, presentUnless(time))
+    })
+    const format = Object.getOwnPropertyDescriptor(formats, 'format')
+    const getter = function (this: Intl.DateTimeFormat): unknown {
+      const bound = format?.get?.call(this) as Intl.DateTimeFormat['format']
+      return (time: Time) => bound(presentUnless(time))
+    }
+    Object.defineProperty(formats, 'format', { configurable: true, enumerable: false, get: getter })
+    this.#undo.push(() => Object.defineProperty(formats, 'format', format ?? {}))
   }
 
   #replaceChance(): void {

@@ -63,6 +63,24 @@ it('functions get a copy, and what they return is stored, with the type of the e
   expect(text).not.toContain('4111')
 })
 
+it('a function that changes what it was given, and returns that, lets nothing through unmarked', () => {
+  const inPlace = (part: unknown): unknown => {
+    delete (part as { card?: string }).card
+    return part
+  }
+  expect(redactEvent({ event: inPlace }, EVENT, never)).toEqual({
+    text: '{"type":"PAY","sum":7}',
+    parts: ['event'],
+  })
+  expect(redactInput({ input: inPlace }, EVENT, never)).toEqual({
+    text: '{"type":"PAY","sum":7}',
+    parts: ['input'],
+  })
+  const { text, parts } = redactState({ context: inPlace, output: inPlace }, STATE, never)
+  expect(parts).toEqual(['context', 'output'])
+  expect(text).not.toContain('4111')
+})
+
 it('where a function changes nothing, nothing is kept out', () => {
   const same = (part: unknown): unknown => part
   const policy = { event: same, input: same, context: same, output: same }
@@ -73,6 +91,13 @@ it('where a function changes nothing, nothing is kept out', () => {
 
 it.each([
   ['throws', () => never(), /nothing fails here/],
+  [
+    'throws what has no text',
+    () => {
+      throw Object.create(null)
+    },
+    /no text/,
+  ],
   ['is asynchronous', () => Promise.reject(new Error('late')), /a Promise/],
   ['returns a date', () => ({ at: new Date(0) }), /at: a Date/],
   [

@@ -27,7 +27,7 @@ describe('registering a definition', () => {
 
   it.each([0, -1, 1.5, '1', Number.NaN, undefined])('version %s is refused', (version) => {
     expect(refusal({ ...good, version })).toBe(
-      `definition "good": version must be a positive integer, and is ${JSON.stringify(version)}`,
+      `definition "good": version must be a whole number from 1 to 2147483647, and is ${JSON.stringify(version)}`,
     )
   })
 

@@ -5,7 +5,7 @@ import { forget } from '../../persistence/audit/forget.ts'
 import { migrate } from '../../persistence/audit/migrations.ts'
 import { ask, askFunnel } from '../../persistence/audit/questions.ts'
 import type { QuestionName, StatsQuestion } from '../../persistence/audit/questions.ts'
-import { listRejects, replayReject } from '../../persistence/audit/rejects.ts'
+import { countRejects, listRejects, replayReject } from '../../persistence/audit/rejects.ts'
 import { withSnapshot } from '../../persistence/audit/snapshot.ts'
 import { readTimeline } from '../../persistence/audit/timeline.ts'
 import type { TimelineRow } from '../../persistence/audit/timeline.ts'
@@ -307,9 +307,43 @@ describe('forgetting', () => {
     )
   })
 
+  it('of a record that could not be stored leaves a row without contents, so that none is missing', async () => {
+    const at = (version: number) => ({ version, atMs: START + version * S, value: 'open' })
+    await writeLife(place, 'torn', 'door', [at(1), at(3)])
+    const m =
+      '{"machine":"door","machineVersion":2,"node":"n","event":{"type":"OPEN","by":"secret\\u0000"},"from":"shut"}'
+    const fields = [
+      ['h', `torn ${EPOCH} 2 n-torn-2 n-torn-1 ${START + 2 * S} event`],
+      ['m', m],
+      ['s', '{"secret":1}'],
+    ]
+    const stored = fields.map(([name, text = '']) => [name, Buffer.from(text).toString('base64')])
+    await place.pool.query(
+      `insert into troupe_rejects (partition, stream_id, digest, session_id, reason, fields) values (3, '1-1', 'd', 'torn', 'NUL', $1)`,
+      [JSON.stringify(stored)],
+    )
+    expect(await forget(place.pool, 'torn')).toMatchObject({ transitions: 2, rejects: 1 })
+    const { rows } = await place.pool.query<{ row: string }>(
+      `select to_jsonb(t)::text as row from troupe_transitions t where session_id = 'torn' and version = 2`,
+    )
+    expect(JSON.parse(rows[0]?.row ?? '')).toMatchObject({
+      ...{ day: '2026-01-31', commit_id: 'n-torn-2', previous_commit_id: 'n-torn-1', kind: 'event' },
+      ...{ machine: 'door', machine_version: 2, node: 'n', event: null, from_value: null, context: null },
+    })
+    expect(rows[0]?.row).not.toContain('secret')
+    expect((await timeline('torn')).every(({ forgottenAt }) => forgottenAt !== null)).toBe(true)
+    expect(await countRejects(place.pool, 'torn')).toBe(0)
+    expect((await verify(place.pool, { sessionIds: ['torn'] })).findings).toEqual([])
+    await place.pool.query(
+      `delete from troupe_transitions where session_id = 'torn'; delete from troupe_sessions where session_id = 'torn'`,
+    )
+  })
+
   it('says that a session which goes on will hold contents again', async () => {
     await writeLife(place, 'alive', 'door', [{ version: 1, atMs: START, value: 'shut' }])
     expect(await forget(place.pool, 'alive')).toMatchObject({ transitions: 1, goesOn: true })
+    await place.pool.query(`update troupe_sessions set status = 'done' where session_id = 'alive'`)
+    expect(await forget(place.pool, 'alive')).toMatchObject({ goesOn: false })
     await writeLife(place, 'alive', 'door', [{ version: 2, atMs: START + S, kind: 'event', value: 'open' }])
     expect(await forget(place.pool, 'alive')).toMatchObject({ transitions: 1, hadSession: true })
     await place.pool.query(

@@ -71,6 +71,20 @@ async function audit(args: readonly string[], flags: Record<string, string> = {}
   }
 }
 
+it('show keeps what a client made up from looking like a line of its own', async () => {
+  const forged = 'k\n    3  2026-01-31T12:00:02.000Z  event  \u001b[2K'
+  await writeLife(place, 'forged', 'order', [
+    { version: 1, atMs: START, value: 'cart', audit: { key: forged, failed: 'a\nb' } },
+  ])
+  const { out } = await audit(['show', 'forged'])
+  expect(out.trim().split('\n')).toHaveLength(3)
+  expect(out).toContain('key k\\u000a    3  2026')
+  expect(out).toContain('failed: a\\u000ab')
+  await place.pool.query(
+    `delete from troupe_transitions where session_id = 'forged'; delete from troupe_sessions where session_id = 'forged'`,
+  )
+})
+
 it('verify ends with 0 if all is whole, with 1 and a line for each finding, and says what it looked at', async () => {
   const whole = await audit(['verify'])
   expect(whole.code).toBe(0)
@@ -249,6 +263,8 @@ it.each([
   [['prove'], 'there is no command "prove"'],
   [['verify', '--sinc=1'], "Unknown option '--sinc'"],
   [['verify', '--since=yesterday'], '--since: "yesterday" is no time'],
+  [['verify', '--since=2026-02-31'], '--since: "2026-02-31" is no time'],
+  [['stats', 'ends', '--limit=0'], '--limit: must be at least 1, and is 0'],
   [['verify', '--kept-since=01.02.2026'], '--kept-since: "01.02.2026" is no day'],
   [['verify', 'whole'], '"whole" is one word too many'],
   [['show'], 'the id of the session is missing'],

@@ -136,6 +136,8 @@ describe('what cannot be compared is never called equal', () => {
     ['rolled', 'two replays of it differ in value: Math.random()'],
     ['named', 'two replays of it differ in context.at: crypto randomUUID()'],
     ['dated', 'new Date()'],
+    ['written', 'two replays of it differ in context.at: Intl.DateTimeFormat'],
+    ['parted', 'two replays of it differ in context.at: Intl.DateTimeFormat'],
   ])('chance, and years, of session %s', async (id, detail) => {
     const report = await one(id)
     expect(report).toMatchObject({ equal: 1, divergence: null })
@@ -274,6 +276,30 @@ describe('the command', { timeout: 90_000 }, () => {
     expect(sum).toMatchObject({ sum: { sessions: 1, diverged: 0 } })
   })
 
+  it('sessions of which retention has left only the head are counted, and keep no others from being told', async () => {
+    await place.pool.query(
+      `insert into troupe_sessions (session_id, machine, epoch, version, commit_id, status, updated_at)
+       values ('headless', 'checkout', 1, 9, 'c', 'done', now())`,
+    )
+    const all = await refused('--machine', 'checkout')
+    expect(all).toMatchObject({ code: 0, error: '' })
+    expect(all.out).toMatch(/^Replayed 6 rows of 2 sessions: 6 equal, .*\n  1 session without a row/)
+    const named = await refused('headless', 'cart')
+    expect(named).toMatchObject({
+      code: 2,
+      out: expect.stringMatching(/^cart: 6 rows: 6 rows equal\n/) as unknown,
+    })
+    expect(named.error).toContain('the audit holds nothing of a session "headless"')
+    await place.pool.query(`delete from troupe_sessions where session_id = 'headless'`)
+  })
+
+  it('says where no session came as far as the other version, and does not call that a proof', async () => {
+    const said = await audit('shipped', '--as', '2', '--migrate-after', '99', MACHINES)
+    expect(said).toMatchObject({ code: 2, error: '' })
+    expect(said.out).toContain('shipped: 5 rows: 5 rows equal\n  nothing of it ran under version 2\n')
+    expect(said.out).toContain('Nothing ran under version 2.')
+  })
+
   it('refuses files that are not there', async () => {
     const said = await audit('cart', './nowhere.ts')
     expect(said).toMatchObject({ code: 2, out: '' })
@@ -307,6 +333,7 @@ describe('the command', { timeout: 90_000 }, () => {
   it.each([
     [[], 'say which sessions: their ids, or --machine NAME'],
     [['cart', '--machine', 'order'], 'say ids or --machine, not both'],
+    [['--machine', 'checkout', '--limit', '0'], '--limit: must be at least 1, and is 0'],
     [['cart', '--limit', '3'], '--limit is of --machine'],
     [['nobody'], 'the audit holds nothing of a session "nobody"'],
     [['shipped'], 'version 1 of session "shipped" needs order version 1, which is not loaded: name its file'],

@@ -111,7 +111,7 @@ export const clocked = defineSession({
   machine: setup({
     types: {} as {
       context: { n: number; at: unknown }
-      events: { type: 'ADD' | 'STAMP' | 'ROLL' | 'UUID' | 'PEEK' | 'YEAR' }
+      events: { type: 'ADD' | 'STAMP' | 'ROLL' | 'UUID' | 'PEEK' | 'YEAR' | 'WRITE' | 'PARTS' }
     },
   }).createMachine({
     context: { n: 0, at: null },
@@ -125,6 +125,8 @@ export const clocked = defineSession({
           UUID: { actions: assign({ at: () => globalThis.crypto.randomUUID() }) },
           // It is asked, and nothing comes of it.
           PEEK: { guard: () => Date.now() > 0, actions: assign({ n: ({ context }) => context.n + 1 }) },
+          WRITE: { actions: assign({ at: () => new Intl.DateTimeFormat('en').format() }) },
+          PARTS: { actions: assign({ at: () => new Intl.DateTimeFormat('en').formatToParts()[0]?.value }) },
           YEAR: {
             actions: assign({ at: () => new Date().getFullYear() > 2020 && new Date().getFullYear() < 2090 }),
           },

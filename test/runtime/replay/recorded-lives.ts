@@ -58,6 +58,8 @@ export async function recordLives(place: AuditPlace): Promise<void> {
     await live(runtime, 'rolled', 'clocked', undefined, [{ type: 'ROLL' }])
     await live(runtime, 'named', 'clocked', undefined, [{ type: 'UUID' }])
     await live(runtime, 'peeked', 'clocked', undefined, [{ type: 'PEEK' }, { type: 'ADD' }])
+    await live(runtime, 'written', 'clocked', undefined, [{ type: 'WRITE' }])
+    await live(runtime, 'parted', 'clocked', undefined, [{ type: 'PARTS' }])
     await live(runtime, 'dated', 'clocked', undefined, [{ type: 'YEAR' }, { type: 'ADD' }])
     await live(runtime, 'broken', 'fragile', undefined, [{ type: 'ADD' }])
     await live(runtime, 'shipped', 'order', undefined, [

@@ -2,7 +2,9 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { assign, fromPromise, setup } from 'xstate'
 import { defineSession } from '../../../actors/define-session.ts'
+import { PARTITIONS } from '../../../actors/partitions.ts'
 import { sendToSession } from '../../../actors/mail.ts'
+import type { Undelivered } from '../../../actors/mail.ts'
 import { migrate } from '../../../persistence/audit/migrations.ts'
 import { runAudit } from '../../../runtime/cli/audit-commands.ts'
 import { AuditPlace } from '../../persistence/audit-support.ts'
@@ -19,6 +21,7 @@ type PaymentEvent =
   | { type: 'NOTE'; text: string }
   | { type: 'TELL'; to: string }
   | { type: 'CLOSE' }
+  | Undelivered
 
 /** The card is in the input, in events of clients, timers, promises and sessions, in the context and in the output. */
 const machine = setup({
@@ -48,6 +51,7 @@ const machine = setup({
       }),
     },
     TELL: { actions: 'tell' },
+    'troupe.undelivered': { actions: assign({ sums: ({ context }) => [...context.sums, 0] }) },
     CLOSE: '.closed',
   },
   states: {
@@ -58,16 +62,24 @@ const machine = setup({
   },
 })
 
-const withoutCard = <T extends object>(part: T): unknown => ({ ...part, card: undefined })
-
 const payment = defineSession({
   name: 'payment',
   version: 1,
   machine,
   audit: {
     input: 'none',
-    event: (event) =>
-      event.type === 'NOTE' || event.type === 'CLOSE' ? event : withoutCard({ ...event, output: undefined }),
+    event: (event) => {
+      switch (event.type) {
+        case 'PAY':
+          return { ...event, card: undefined }
+        case 'TELL':
+        case 'NOTE':
+        case 'CLOSE':
+          return event
+        default:
+          return undefined
+      }
+    },
     context: ({ sums }) => ({ sums }),
     output: 'none',
   },
@@ -94,6 +106,8 @@ const broken = defineSession({
 })
 
 let place: AuditPlace
+/** What was in the outboxes before it went to PostgreSQL, an entry a line. */
+let waited: readonly string[]
 beforeAll(async () => {
   place = await AuditPlace.create(redisUrl(), databaseUrl())
   await migrate(place.pool)
@@ -107,10 +121,11 @@ beforeAll(async () => {
       await runtime.createSession(definition, { id, input: { card: SECRET } })
       await until(async () => (await runtime.getSession(id))?.value === 'charged')
       await runtime.updateSession(id, { type: 'PAY', card: `${SECRET}-${id}`, sum: 7 })
-      if (id === 'p') await runtime.updateSession(id, { type: 'TELL', to: 'other' })
+      const to = { p: 'other', other: 'nobody', l: null, b: null }[id]
+      if (to !== null) await runtime.updateSession(id, { type: 'TELL', to })
       await runtime.updateSession(id, { type: 'NOTE', text: 'seen' })
     }
-    await until(async () => (await runtime.getSession<typeof payment>('other'))?.context.sums.length === 2)
+    await until(async () => (await runtime.getSession<typeof payment>('other'))?.context.sums.length === 3)
     await sleepMs(50)
   })
   // Another process goes on with what the record holds, which is all.
@@ -119,6 +134,7 @@ beforeAll(async () => {
     for (const id of ['p', 'b']) await runtime.updateSession(id, { type: 'CLOSE' })
     expect(await runtime.getSession('p')).toMatchObject({ status: 'done', output: { card: `${SECRET}-p` } })
   })
+  waited = await waitingText()
   await drainAll(place)
   expect(await place.waiting()).toBe(0)
 }, 60_000)
@@ -127,8 +143,17 @@ afterAll(() => place.destroy())
 const ROWS = `select kind, event_type, event, input, context, output, to_value, redacted from troupe_transitions
   where session_id = $1 order by epoch, version`
 
-it('is nowhere in PostgreSQL: not in rows, nor in the table of sessions, nor among the rejects', async () => {
-  for (const table of ['troupe_transitions', 'troupe_sessions', 'troupe_rejects']) {
+async function waitingText(): Promise<string[]> {
+  const outboxes = Array.from({ length: PARTITIONS }, (_, partition) => place.keys.outbox(partition))
+  const entries = await Promise.all(outboxes.map((key) => place.redis.xrange(key, '-', '+')))
+  return entries.flat().map(([, fields]) => fields.join(' '))
+}
+
+it('is nowhere on the way to PostgreSQL, nor there', async () => {
+  const others = waited.filter((entry) => !entry.includes('"ledger"'))
+  expect(others.length).toBeGreaterThan(10)
+  expect(others.filter((entry) => entry.includes(SECRET))).toEqual([])
+  for (const table of ['troupe_transitions', 'troupe_sessions']) {
     const { rows } = await place.pool.query(
       `select * from ${table} t where t::text like '%${SECRET}%' and t::text not like '%ledger%'`,
     )
@@ -159,8 +184,13 @@ it('rows hold the rest, and say of which parts', async () => {
     { kind: 'event', event: { type: 'NOTE', text: 'seen' }, redacted: ['context'], to_value: 'noted' },
     { kind: 'event', output: null, redacted: ['context', 'output'], to_value: 'closed' },
   ])
-  const mail = await place.pool.query(`${ROWS.replace('order by', "and kind = 'mail' order by")}`, ['other'])
-  expect(mail.rows).toMatchObject([{ event: { type: 'PAY', sum: 1 }, redacted: ['event', 'context'] }])
+  const mail = await place.pool.query(ROWS.replace('order by', "and kind = 'mail' order by"), ['other'])
+  expect(mail.rows.map(({ event, redacted }: Record<string, unknown>) => [event, redacted])).toEqual(
+    expect.arrayContaining([
+      [{ type: 'PAY', sum: 1 }, ['event', 'context']],
+      [{ type: 'troupe.undelivered' }, ['event', 'context']],
+    ]),
+  )
   const sessions = await place.pool.query(
     'select context, output, status from troupe_sessions where session_id = $1',
     ['p'],
@@ -204,6 +234,8 @@ it('the timeline says so, and so does an export', async () => {
   const { out } = await audit('show', 'p')
   expect(out).toMatch(/1 .* created .* redacted: input, context\n/)
   expect((await audit('show', 'p', '--at', '6')).out).toMatch(/redacted context, output\n/)
+  const shown = (await audit('show', 'p', '--json')).out.split('\n')
+  expect(JSON.parse(shown[0] ?? '')).toMatchObject({ redacted: ['input', 'context'] })
   const lines = (await audit('export', '--format', 'jsonl', '--session', 'p')).out.trim().split('\n')
   expect(JSON.parse(lines[0] ?? '')).toMatchObject({ redacted: ['input', 'context'] })
 })
