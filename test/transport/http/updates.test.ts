@@ -14,10 +14,11 @@ const LIMITS = {
 }
 
 let rig: Rig
-beforeEach(async () => {
-  rig = await startRig(LIMITS)
+async function start(limits: typeof LIMITS): Promise<void> {
+  rig = await startRig(limits)
   await send(rig.port, 'POST /sessions', { body: { machine: 'counter', id: 'a' } })
-})
+}
+beforeEach(() => start(LIMITS))
 afterEach(async () => {
   await rig.stop()
 })
@@ -271,6 +272,9 @@ describe('a client that reads slowly', () => {
     rig.feed.onMessage(makeUpdate(makeRecord('a', version, '1001', { filler, version }), 'there'))
 
   it('FD3 TR3 skips to the newest view, is told what it missed and the end, and delays nobody', async () => {
+    // It pauses for as long as the other one takes, and is not to be cut off for that.
+    await rig.stop()
+    await start({ ...LIMITS, heartbeatMs: 10_000 })
     const [slow, quick] = [await open(), await open()]
     await until(() => slow.events.length === 1)
     slow.response.pause()
