@@ -38,7 +38,9 @@ export function answer(call: MemoryCall, entry: StoreEntry): StoreOutcome {
     if (mine !== undefined && mine.number > entry.number) return elsewhere(found, nowMs)
   }
 
-  if (found?.kind === 'record' && liveRecord(found, nowMs) === null) {
+  const begins = entry.kind === 'commit' && entry.base === null
+  const isOver = found === null ? begins && hasVanished(server, entry.id) : liveRecord(found, nowMs) === null
+  if (found?.kind !== 'tombstone' && isOver) {
     finish(call, entry.id, found, 'expired', `{"node":"${node}"}`, `${node}-x${nowMs * 1000}`, null)
     found = server.find(entry.id)
   }
@@ -53,7 +55,7 @@ export function answer(call: MemoryCall, entry: StoreEntry): StoreOutcome {
   if (hits.length > 0) return { kind: 'known', hits, record }
 
   if (found?.kind !== 'record' || record === null) {
-    if (entry.kind === 'commit' && entry.base === null) return write(call, entry, found)
+    if (begins) return write(call, entry, found)
     if (entry.kind === 'check' && found === null) server.clearDue('timer', entry.id)
     return elsewhere(found, nowMs)
   }
@@ -88,6 +90,11 @@ export function liveRecord(found: KeptRecord | Tombstone | null, nowMs: number):
   return isLive ? found.record : null
 }
 
+/** Of a session that is not there: whether that is so without an end. */
+function hasVanished(server: MemoryServer, id: SessionId): boolean {
+  return server.dueAt('expiry', id) !== null
+}
+
 function elsewhere(found: KeptRecord | Tombstone | null, nowMs: number): StoreOutcome {
   const record = liveRecord(found, nowMs)
   if (record !== null) return { kind: 'stale', record }
@@ -112,7 +119,7 @@ function answerExpiry(
     server.clearDue('expiry', id)
     return elsewhere(found, nowMs)
   }
-  if (found === null && server.dueAt('expiry', id) === null) return elsewhere(null, nowMs)
+  if (found === null && !hasVanished(server, id)) return elsewhere(null, nowMs)
   return finish(call, id, found, 'expired', `{"node":"${node}"}`, `${node}-${number}`, null)
 }
 

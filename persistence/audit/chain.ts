@@ -3,10 +3,12 @@
  * commit id. Holds no more than the rows of two positions and the doubts that are not settled yet.
  *
  * An epoch begins with version 1, unless it was raised: then its first row names the commit of an earlier epoch that it
- * goes on from. Version 0 is the expiry of a session whose record had vanished; nothing else is known of it.
+ * goes on from. Version 0 is the expiry of a session whose record had vanished; nothing else is known of it. Where version 1
+ * follows, the life before has an end: a deletion or expiry of its own, or that version 0 behind it.
  */
+import { compareEpochs } from '../../actors/session.ts'
 
-interface Where {
+export interface Where {
   readonly sessionId: string
   readonly epoch: string
 }
@@ -41,24 +43,35 @@ interface TakenBack extends Where {
   readonly by: string
 }
 
-export type Finding = Missing | Fork | BrokenChain | TakenBack
+/** The life neither was deleted nor expired behind `version`, though another one, `next`, was created. */
+interface NoEnd extends Where {
+  readonly kind: 'no-end'
+  readonly version: number
+  readonly next: string
+}
+
+export type ChainFinding = Missing | Fork | BrokenChain | TakenBack | NoEnd
 
 export interface ChainRow extends Where {
   readonly version: number
   readonly commitId: string
   readonly previousCommitId: string | null
+  /** What it was: `created`, `event`, `deleted` … */
+  readonly transition: string
 }
 
-/** The first row of a raised epoch, whose base does not stand right before it: whether it is there has to be asked. */
+/** The first row of an epoch, whose base does not stand right before it: whether it is there has to be asked. */
 export interface Doubt extends Where {
   readonly version: number
   readonly previousCommitId: string | null
+  /** Whether the base is older than all that was seen of the session, so that its day may have been dropped. */
+  readonly isBeforeAll: boolean
 }
 
 export interface ChainCheckOptions {
-  /** Whether earlier rows may be out of sight: then a session may begin with any version. */
-  readonly opensAnywhere: boolean
-  readonly onFinding: (finding: Finding) => void
+  /** Epochs before this one may have rows that are out of sight: the first one seen of a session begins with any version then. */
+  readonly opensBefore: string | null
+  readonly onFinding: (finding: ChainFinding) => void
   readonly onDoubt: (doubt: Doubt) => void
 }
 
@@ -69,6 +82,8 @@ export class ChainCheck {
   #before: readonly ChainRow[] = []
   /** Lowest version of the session that was seen. */
   #lowest = 0
+  /** Whether the epoch has an end. Of a fork, that of any branch is one. */
+  #hasEnd = false
   #sessions = 0
   #rows = 0
 
@@ -92,6 +107,7 @@ export class ChainCheck {
     else if (last.version === row.version) this.#at.push(row)
     else this.#advance(row, last)
     this.#lowest = Math.min(this.#lowest, row.version)
+    this.#hasEnd ||= row.transition === 'deleted' || row.transition === 'expired'
     this.#checkLink(row)
   }
 
@@ -107,22 +123,26 @@ export class ChainCheck {
     this.#before = []
     this.#at = [row]
     this.#lowest = row.version
-    if (row.version > 1 && !this.#options.opensAnywhere) this.#options.onDoubt(row)
+    this.#hasEnd = false
+    const { opensBefore, onDoubt } = this.#options
+    const isOpen = opensBefore !== null && compareEpochs(row.epoch, opensBefore) < 0
+    if (row.version > 1 && !isOpen) onDoubt({ ...row, isBeforeAll: true })
   }
 
   #beginEpoch(row: ChainRow, last: ChainRow): void {
     this.#tellFork()
-    const { onDoubt, onFinding, opensAnywhere } = this.#options
+    const { onDoubt, onFinding } = this.#options
+    const { sessionId, epoch, version } = last
+    if (row.version === 1 && !this.#hasEnd)
+      onFinding({ kind: 'no-end', sessionId, epoch, version, next: row.epoch })
     if (row.version > 1) {
-      const isNext = last.version === row.version - 1
+      const isNext = version === row.version - 1
       const goesOn = isNext && this.#at.some(({ commitId }) => commitId === row.previousCommitId)
-      const isOutOfSight = opensAnywhere && row.version - 1 < this.#lowest
-      if (!goesOn && !isOutOfSight) onDoubt(row)
-      if (last.version >= row.version) {
-        const { sessionId, epoch, version: to } = last
-        onFinding({ kind: 'taken-back', sessionId, epoch, from: row.version, to, by: row.epoch })
-      }
+      if (!goesOn) onDoubt({ ...row, isBeforeAll: row.version - 1 < this.#lowest })
+      if (version >= row.version)
+        onFinding({ kind: 'taken-back', sessionId, epoch, from: row.version, to: version, by: row.epoch })
     }
+    this.#hasEnd = false
     this.#before = []
     this.#at = [row]
   }

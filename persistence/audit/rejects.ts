@@ -27,14 +27,6 @@ export type RejectedFields = readonly (readonly [name: string, base64: string])[
 
 const AT_ONCE = 100
 
-export async function countRejects(pool: pg.Pool, sessionId?: string): Promise<number> {
-  const { rows } = await pool.query<{ count: string }>(
-    'select count(*) from troupe_rejects where $1::text is null or session_id = $1',
-    [sessionId ?? null],
-  )
-  return Number(rows[0]?.count ?? 0)
-}
-
 interface StoredReject {
   readonly partition: number
   readonly stream_id: string

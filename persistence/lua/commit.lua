@@ -352,8 +352,10 @@ local function answer()
     end
   end
 
-  -- Whoever meets a session past its time ends it first; then it is absent like any other.
-  if bodyAt and not isLive then
+  -- Whoever meets a session past its time ends it first; then it is absent like any other. So does who begins a new life
+  -- where a record vanished before any sweep: its timers entry tells, and would be overwritten.
+  local begins = kind == 'commit' and baseEpoch == '-'
+  if bodyAt and not isLive or begins and not raw and call('ZSCORE', partition.timers, 'x:' .. id) then
     local ofNumber = number
     number = '0'
     finishExpired(node .. '-x' .. nowEpoch)
@@ -371,7 +373,7 @@ local function answer()
   end
 
   if not isLive then
-    if kind == 'commit' and baseEpoch == '-' then return write() end
+    if begins then return write() end
     return gone()
   end
 

@@ -1,12 +1,10 @@
 /** `audit verify`: whether every transition is there, once, and in one chain. */
-import type { Finding } from '../../persistence/audit/chain.ts'
 import { compareWithRedis } from '../../persistence/audit/compare.ts'
 import type { Comparison, Newest } from '../../persistence/audit/compare.ts'
-import { countRejects } from '../../persistence/audit/rejects.ts'
 import { verify } from '../../persistence/audit/verify.ts'
-import type { Verification } from '../../persistence/audit/verify.ts'
+import type { Finding, Verification } from '../../persistence/audit/verify.ts'
 import { checkRedis } from '../../persistence/probe-redis.ts'
-import { dayOfOption, EXIT_FINDINGS, EXIT_WHOLE, textOf, timeOf } from './audit-command.ts'
+import { dayOfOption, EXIT_FINDINGS, EXIT_WHOLE, textOf, timeOf, Unusable } from './audit-command.ts'
 import type { Asked, AuditCommand } from './audit-command.ts'
 import { count, progress, say } from './audit-output.ts'
 
@@ -28,27 +26,29 @@ async function runVerify({ database, redisUrl, options, values }: Asked): Promis
   const since = timeOf(values, 'since')
   const keptSince = dayOfOption(values, 'kept-since')
   const startedAt = performance.now()
-  const found = await verify(database, { sessionIds, since, keptSince, onProgress: progress('rows so far') })
+  const onProgress = progress('rows so far')
+  const { isKnown, ...found } = await verify(database, { sessionIds, since, keptSince, onProgress })
   let comparison: Comparison | null = null
   if (redisUrl !== null) {
     await checkRedis(redisUrl)
     comparison = await compareWithRedis(database, redisUrl, options.keyPrefix, sessionIds)
   }
-  const rejects = await countRejects(database, session)
+  if (!isKnown && (comparison === null || comparison.sessions === 0))
+    throw new Unusable(`the audit holds nothing of a session "${session ?? ''}"`)
   const seconds = Number(((performance.now() - startedAt) / 1000).toFixed(2))
   const findings =
     Object.values(found.counts).reduce((sum, each) => sum + each, 0) +
     (comparison === null ? 0 : comparison.missingCount + comparison.lostCount)
-  if (values['json'] === true)
+  if (values['json'] === true) {
+    const { rejected: rejects } = found.counts
     await say(JSON.stringify({ isWhole: findings === 0, ...found, redis: comparison, rejects, seconds }))
-  else for (const line of describe(found, comparison, rejects, seconds, findings)) await say(line)
+  } else for (const line of describe(found, comparison, seconds, findings)) await say(line)
   return findings === 0 ? EXIT_WHOLE : EXIT_FINDINGS
 }
 
 function describe(
-  { rows, sessions, days, keptSince, counts, findings }: Verification,
+  { rows, sessions, days, keptSince, counts, findings }: Omit<Verification, 'isKnown'>,
   comparison: Comparison | null,
-  rejects: number,
   seconds: number,
   sum: number,
 ): string[] {
@@ -61,10 +61,10 @@ function describe(
     ...findings.map((finding) => `  ${sentenceOf(finding)}`),
     ...(unseen > 0 ? [`  … and ${unseen.toLocaleString('en')} more`] : []),
     ...describeComparison(comparison),
-    ...(rejects === 0
+    ...(counts.rejected === 0
       ? []
       : [
-          `${count(rejects, 'record')} could not be stored and stand${rejects === 1 ? 's' : ''} aside: audit rejects.`,
+          `${count(counts.rejected, 'record')} could not be stored and stand${counts.rejected === 1 ? 's' : ''} aside: audit rejects.`,
         ]),
     sum === 0
       ? 'The audit is whole: nothing is missing, forked or out of line.'
@@ -73,6 +73,8 @@ function describe(
 }
 
 function sentenceOf(finding: Finding): string {
+  if (finding.kind === 'rejected')
+    return `rejected    ${finding.sessionId ?? '(no session)'}: entry ${finding.streamId} of outbox ${finding.partition} could not be stored`
   const where = `${finding.sessionId} (epoch ${finding.epoch})`
   const versions = (from: number, to: number): string =>
     from === to ? `version ${from}` : `versions ${from} to ${to}`
@@ -85,6 +87,10 @@ function sentenceOf(finding: Finding): string {
       return `chain       ${where}: version ${finding.version} (${finding.commitId}) follows ${finding.previousCommitId ?? 'nothing'}, which is not the commit before it`
     case 'taken-back':
       return `taken back  ${where}: ${versions(finding.from, finding.to)} lost by Redis, which went on from before in epoch ${finding.by}`
+    case 'no-end':
+      return `no end      ${where}: neither deleted nor expired behind version ${finding.version}, though another life began in epoch ${finding.next}`
+    case 'newest-missing':
+      return `newest      ${where}: version ${finding.version} (${finding.commitId}) is not there, though troupe_sessions names it as the newest`
   }
 }
 

@@ -31,7 +31,8 @@ async function check(audited: AuditedCluster, writers: Writers): Promise<void> {
   const pool = new pg.Pool({ connectionString: cluster.databaseUrl, max: 2 })
   try {
     const { counts } = await verify(pool)
-    expect(counts).toEqual({ missing: 0, fork: 0, 'broken-chain': 0, 'taken-back': 0 })
+    const chain = { missing: 0, fork: 0, 'broken-chain': 0, 'taken-back': 0, 'no-end': 0 }
+    expect(counts).toEqual({ ...chain, 'newest-missing': 0, rejected: 0 })
     const { missingCount, lostCount, waiting } = await compareWithRedis(pool, redisUrl(), cluster.prefix)
     expect({ missingCount, lostCount, waiting }).toEqual({ missingCount: 0, lostCount: 0, waiting: 0 })
     expect(await cluster.rows('select reason from troupe_rejects')).toEqual([])

@@ -47,6 +47,23 @@ describe('a session past its time', () => {
   })
 })
 
+it('AU1 whoever begins a new life before the sweep has come to a vanished record ends the old one first', async () => {
+  const id = sid('vanished-before')
+  await a.write(a.creation(id, SHORT))
+  await cluster.redis.del(cluster.keys.session(id))
+  const { epoch } = await b.write(b.creation(id))
+  const { rows, expiryEntry } = await tracesOf(cluster, id)
+  expect(rows.map(({ k, v }) => `${v} ${k}`)).toEqual(['1 created', '0 expired', '1 created'])
+  expect(BigInt(epoch)).toBeGreaterThan(BigInt(rows[1]?.['e'] ?? ''))
+  expect(expiryEntry).toBeGreaterThan(Date.now())
+  // Where there is nothing to end, nothing is ended.
+  const other = sid('vanished-never')
+  await a.write(a.creation(other, { ttlMs: null, doneTtlMs: null }))
+  await cluster.redis.del(cluster.keys.session(other))
+  await b.write(b.creation(other))
+  expect((await tracesOf(cluster, other)).rows.map(({ k }) => k)).toEqual(['created', 'created'])
+})
+
 describe('the time of a session', () => {
   it('commits refresh it; reading, checking, broadcasting and events that change nothing do not', async () => {
     const { host } = await cluster.process({ definitions: [counterSession()], sessionTtlMs: 60_000 })

@@ -52,6 +52,18 @@ it('a record that vanished before any sweep: its end is version 0 of an epoch of
   expect(server.outbox.at(-1)).toMatchObject({ kind: 'expired', version: 0, previous: null })
 })
 
+it('a life that begins before any sweep came to a vanished record has its end before it', async () => {
+  await a.write(a.creation(id, { ttlMs: MINUTE }))
+  nowMs += 11 * MINUTE + 1
+  const { epoch } = await b.write(b.creation(id))
+  expect(server.outbox.map(({ kind, version }) => `${version} ${kind}`)).toEqual([
+    '1 created',
+    '0 expired',
+    '1 created',
+  ])
+  expect(Number(epoch)).toBeGreaterThan(Number(server.outbox[1]?.epoch))
+})
+
 it('a gap of more than ten seconds between looks is a downtime', async () => {
   const look = async (writer: Writer) => (await writer.store.look(partitionOf(id), 0, 10)).downtime
   const fromMs = nowMs

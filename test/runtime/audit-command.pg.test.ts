@@ -113,6 +113,40 @@ it('verify ends with 0 if all is whole, with 1 and a line for each finding, and 
   const json = JSON.parse((await audit(['verify', '--since=2026-02-01', '--json'])).out) as object
   expect(json).toMatchObject({ isWhole: false, rows: 2, counts: { missing: 0, fork: 0, 'broken-chain': 1 } })
   await place.pool.query(`delete from troupe_transitions where session_id = 'torn'`)
+
+  const { out, code } = await audit(['verify'])
+  expect({ code, newest: out.split('\n').filter((line) => line.startsWith('  ')) }).toEqual({
+    code: 1,
+    newest: [
+      `  newest      torn (epoch ${EPOCH}): version 6 (n-torn-6) is not there, though troupe_sessions names it as the newest`,
+    ],
+  })
+  await place.pool.query(`delete from troupe_sessions where session_id = 'torn'`)
+
+  const next = String(Number(EPOCH) + 1)
+  await writeLife(place, 'again', 'order', [{ version: 1, atMs: START, value: 'cart' }])
+  await writeLife(place, 'again', 'order', [{ version: 1, atMs: START, value: 'cart', epoch: next }])
+  expect((await audit(['verify'])).out).toContain(
+    `no end      again (epoch ${EPOCH}): neither deleted nor expired behind version 1, though another life began in epoch ${next}`,
+  )
+  await place.pool.query(
+    `delete from troupe_transitions where session_id = 'again'; delete from troupe_sessions where session_id = 'again'`,
+  )
+})
+
+it('verify of a session that nobody knows ends with 2, unless Redis does', async () => {
+  const nothing = { code: 2, out: '', error: 'troupe: the audit holds nothing of a session "typo"\n' }
+  const redis = { 'redis-url': redisUrl() }
+  expect(await audit(['verify', '--session=typo'])).toEqual(nothing)
+  expect(await audit(['verify', '--session=typo', '--json'], redis)).toEqual(nothing)
+  expect(await audit(['verify', '--session=whole', '--since=1s'])).toMatchObject({ code: 0 })
+  const key = place.keys.session(parseSessionId('typo') ?? ('' as never))
+  await place.redis.set(key, `2 ${EPOCH} 1 c-1 order 1 1 1 0 0 0 0 - - - -\n{}\n{}`)
+  expect(await audit(['verify', '--session=typo'], redis)).toMatchObject({
+    code: 1,
+    out: expect.stringContaining('not audited typo') as string,
+  })
+  await place.redis.del(key)
 })
 
 describe('verify beside Redis', () => {
@@ -225,7 +259,9 @@ it('export writes rows to where it is told, and ends when its reader has enough'
   child.stdout.destroy()
   const [status] = (await once(child, 'exit')) as [number | null]
   expect({ status, complaint }).toEqual({ status: 0, complaint: '' })
-  await place.pool.query(`delete from troupe_transitions where session_id = 'long'`)
+  await place.pool.query(
+    `delete from troupe_transitions where session_id = 'long'; delete from troupe_sessions where session_id = 'long'`,
+  )
 })
 
 it('rejects are listed with their reason, and forget blanks a session', async () => {
@@ -236,7 +272,18 @@ it('rejects are listed with their reason, and forget blanks a session', async ()
   const listed = await audit(['rejects'])
   expect(listed.code).toBe(1)
   expect(listed.out).toMatch(/odd  outbox 5\/7-1, .* bytes: field m is empty\n1 record could not be stored/)
-  expect((await audit(['verify'])).out).toContain('1 record could not be stored and stands aside')
+  const proof = await audit(['verify'])
+  expect(proof.code).toBe(1)
+  expect(proof.out).toContain('1 record could not be stored and stands aside: audit rejects.\n1 finding.\n')
+  expect(proof.out).toContain('  rejected    odd: entry 7-1 of outbox 5 could not be stored\n')
+  expect(JSON.parse((await audit(['verify', '--json'])).out)).toMatchObject({
+    isWhole: false,
+    rejects: 1,
+    counts: { rejected: 1 },
+    findings: [{ kind: 'rejected', sessionId: 'odd', partition: 5, streamId: '7-1' }],
+  })
+  expect(await audit(['verify', '--session=odd'])).toMatchObject({ code: 1 })
+  expect(await audit(['verify', '--session=whole'])).toMatchObject({ code: 0 })
   const again = await audit(['rejects', '--replay'])
   expect(again).toMatchObject({
     code: 1,
@@ -255,6 +302,7 @@ it('rejects are listed with their reason, and forget blanks a session', async ()
     code: 2,
     out: expect.stringContaining('its contents were forgotten') as string,
   })
+  await place.pool.query('delete from troupe_rejects')
   expect((await audit(['verify'])).code).toBe(0)
 })
 
