@@ -4,6 +4,7 @@ import type pg from 'pg'
 import { PARTITIONS } from '../../actors/partitions.ts'
 import { parseSessionId } from '../../actors/session.ts'
 import { Keys } from '../keys.ts'
+import { goneFromRedis, stillGoingOn } from './vanished.ts'
 
 export interface Newest {
   readonly sessionId: string
@@ -23,7 +24,7 @@ export interface Comparison {
   /** Neither a row nor in an outbox, though Redis holds their commit; at most {@link MAX_NAMED} are named. */
   readonly missing: readonly Newest[]
   readonly missingCount: number
-  /** The audit holds a newer commit than Redis, which has lost it. */
+  /** The audit holds a newer commit than Redis, which has lost it, or holds nothing of a session that goes on. */
   readonly lost: readonly Newest[]
   readonly lostCount: number
 }
@@ -96,14 +97,18 @@ export async function compareWithRedis(
           })
       }
     }
-    const outboxes = await readOutboxes(redis, keys, new Set(absent.map(({ commitId }) => commitId)))
-    const isWaiting = ({ commitId }: Newest): boolean => outboxes.commits.has(commitId)
+    const gone: Newest[] = []
+    for await (const some of goneFromRedis(pool, redis, keys, sessionIds)) gone.push(...some)
+    const outboxes = await readOutboxes(redis, keys, wordsOf(absent, gone))
+    const isWaiting = ({ commitId }: Newest): boolean => outboxes.found.has(commitId)
     const behind = absent.filter(isWaiting)
     const unseen = await stillAbsent(
       pool,
       absent.filter((each) => !isWaiting(each)),
     )
-    const lost = await stillNewer(redis, keys, newer)
+    // Of a session that has ended, the end may be on its way, long after Redis has forgotten it.
+    const vanished = gone.filter(({ sessionId }) => !outboxes.found.has(sessionId))
+    const lost = [...(await stillNewer(redis, keys, newer)), ...(await stillGoingOn(pool, vanished))]
     return {
       sessions,
       waiting: outboxes.waiting,
@@ -197,15 +202,19 @@ function isNewer(a: Newest, b: Newest): boolean {
   return ofA > ofB || (ofA === ofB && a.version > b.version)
 }
 
-/** How much waits, and which of the commits are among it. */
+function wordsOf(absent: readonly Newest[], gone: readonly Newest[]): Set<string> {
+  return new Set([...absent.map(({ commitId }) => commitId), ...gone.map(({ sessionId }) => sessionId)])
+}
+
+/** How much waits, and which of the commits and sessions are among it. */
 async function readOutboxes(
   redis: Redis,
   keys: Keys,
   wanted: ReadonlySet<string>,
-): Promise<{ waiting: number; oldestMs: number; commits: Set<string> }> {
+): Promise<{ waiting: number; oldestMs: number; found: Set<string> }> {
   let waiting = 0
   let oldest = Infinity
-  const commits = new Set<string>()
+  const found = new Set<string>()
   for (let partition = 0; partition < PARTITIONS; partition++) {
     const outbox = keys.outbox(partition)
     let after = '-'
@@ -216,8 +225,8 @@ async function readOutboxes(
       const [first] = entries
       if (after === '-' && first !== undefined) oldest = Math.min(oldest, Number(first[0].split('-')[0]))
       for (const [, fields] of entries) {
-        const commitId = (fields[1] ?? '').split(' ')[3] ?? ''
-        if (wanted.has(commitId)) commits.add(commitId)
+        const [sessionId = '', , , commitId = ''] = (fields[1] ?? '').split(' ')
+        for (const word of [sessionId, commitId]) if (wanted.has(word)) found.add(word)
       }
       const last = entries.at(-1)
       if (last === undefined || wanted.size === 0) break
@@ -228,6 +237,6 @@ async function readOutboxes(
   return {
     waiting,
     oldestMs: oldest === Infinity ? 0 : Math.max(0, Number(seconds) * 1000 - oldest),
-    commits,
+    found,
   }
 }

@@ -108,7 +108,9 @@ function describeComparison(comparison: Comparison | null): string[] {
     `Compared with ${count(sessions, 'session')} of Redis: ${lag}.`,
     ...missing.map((each) => `${name('not audited', each)} is in Redis, and neither in an outbox nor here`),
     ...(missingCount > missing.length ? [`  … and ${missingCount - missing.length} more`] : []),
-    ...lost.map((each) => `${name('lost       ', each)} is newer than what Redis holds`),
+    ...lost.map(
+      (each) => `${name('lost       ', each)} is newer than what Redis holds, if it holds anything of it`,
+    ),
     ...(lostCount > lost.length ? [`  … and ${lostCount - lost.length} more`] : []),
   ]
 }

@@ -5,7 +5,7 @@ import { forget } from '../../persistence/audit/forget.ts'
 import { migrate } from '../../persistence/audit/migrations.ts'
 import { ask, askFunnel } from '../../persistence/audit/questions.ts'
 import type { QuestionName, StatsQuestion } from '../../persistence/audit/questions.ts'
-import { countRejects, listRejects, replayReject } from '../../persistence/audit/rejects.ts'
+import { listRejects, replayReject } from '../../persistence/audit/rejects.ts'
 import { withSnapshot } from '../../persistence/audit/snapshot.ts'
 import { readTimeline } from '../../persistence/audit/timeline.ts'
 import type { TimelineRow } from '../../persistence/audit/timeline.ts'
@@ -332,7 +332,7 @@ describe('forgetting', () => {
     })
     expect(rows[0]?.row).not.toContain('secret')
     expect((await timeline('torn')).every(({ forgottenAt }) => forgottenAt !== null)).toBe(true)
-    expect(await countRejects(place.pool, 'torn')).toBe(0)
+    for await (const rejects of listRejects(place.pool, 'torn')) expect(rejects).toEqual([])
     expect((await verify(place.pool, { sessionIds: ['torn'] })).findings).toEqual([])
     await place.pool.query(
       `delete from troupe_transitions where session_id = 'torn'; delete from troupe_sessions where session_id = 'torn'`,
