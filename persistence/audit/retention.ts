@@ -70,10 +70,13 @@ export async function retain(pool: pg.Pool, days: number, nowMs: number): Promis
        select ctid from troupe_transitions_default where day < $1::date limit ${CHUNK}))`,
     keptSince,
   )
+  // Locked before they go: of a row that was waited for only the outer condition is asked again, and its id may have begun anew
+  // meanwhile. One that is being written stays until the next hour.
   const sessions = await deleteAll(
     pool,
     `delete from troupe_sessions where session_id = any (array(
-       select session_id from troupe_sessions where ended_at < ($1::date)::timestamp at time zone 'UTC' limit ${CHUNK}))`,
+       select session_id from troupe_sessions where ended_at < ($1::date)::timestamp at time zone 'UTC' limit ${CHUNK}
+          for update skip locked))`,
     keptSince,
   )
   return { keptSince, dropped, busy, rows, sessions }
