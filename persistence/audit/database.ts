@@ -56,18 +56,21 @@ export async function withConnection<T>(
 
 /** As {@link withConnection}, in one transaction. */
 export function inTransaction<T>(pool: pg.Pool, use: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-  return withConnection(pool, async (client) => {
-    await client.query('begin')
-    try {
-      const result = await use(client)
-      await client.query('commit')
-      return result
-    } catch (error) {
-      // The error that matters is the first; a connection that cannot even roll back is destroyed with it.
-      await client.query('rollback').catch(() => undefined)
-      throw error
-    }
-  })
+  return withConnection(pool, (client) => transaction(client, () => use(client)))
+}
+
+/** Runs `use` between begin and commit. */
+export async function transaction<T>(client: pg.PoolClient, use: () => Promise<T>): Promise<T> {
+  await client.query('begin')
+  try {
+    const result = await use()
+    await client.query('commit')
+    return result
+  } catch (error) {
+    // The error that matters is the first; a connection that cannot even roll back is destroyed with it.
+    await client.query('rollback').catch(() => undefined)
+    throw error
+  }
 }
 
 /** What commands hold of a database, without knowing its library. */

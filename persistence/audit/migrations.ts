@@ -1,6 +1,7 @@
 /** The schema of the audit, as numbered steps that are taken once. Steps are only ever added. */
 import type pg from 'pg'
-import { inTransaction, withConnection } from './database.ts'
+import { describeHolder, tryBriefly } from './brief-lock.ts'
+import { withConnection } from './database.ts'
 import { listingSchema } from './listing-schema.ts'
 import { questionsSchema } from './questions-schema.ts'
 import { retentionSchema } from './retention.ts'
@@ -92,36 +93,63 @@ const migrations: readonly Migration[] = [
   },
 ]
 
+/** A step may write every row of a table anew: it has this time, whatever other statements have. */
+const STEP_MS = 600_000
+
 /** Number of the newest step. */
-const schemaVersion = migrations.at(-1)?.version ?? 0
+export const schemaVersion = migrations.at(-1)?.version ?? 0
 
 /**
  * Brings the schema up to date. Concurrent callers wait for each other; a schema that is up to date is only read, so
- * that a read-only server is met later, where it is waited for.
+ * that a read-only server is met later, where it is waited for. Nobody who reads or writes the audit is held up for longer than
+ * a step takes by itself.
  *
  * @returns names of the steps taken.
+ * @throws Error of PostgreSQL, or that someone holds the tables of a step; to be called again then
  */
 export async function migrate(pool: pg.Pool): Promise<string[]> {
   if ((await currentVersion(pool)) >= schemaVersion) return []
-  return inTransaction(pool, async (client) => {
-    await client.query('select pg_advisory_xact_lock($1)', [LOCK])
-    await client.query(`
-      create table if not exists troupe_migrations (
-        version integer primary key,
-        name text not null,
-        applied_at timestamptz not null default now()
-      )`)
-    const { rows } = await client.query<{ version: number }>('select version from troupe_migrations')
-    const taken = new Set(rows.map((row) => row.version))
-    const names: string[] = []
-    for (const { version, name, sql } of migrations) {
-      if (taken.has(version)) continue
-      await client.query(sql)
-      await client.query('insert into troupe_migrations (version, name) values ($1, $2)', [version, name])
-      names.push(name)
+  const { names, busy } = await withConnection(pool, async (client) => {
+    // Of the connection, not of a transaction: each step has one of its own.
+    await client.query('select pg_advisory_lock($1)', [LOCK])
+    try {
+      const taken = await takeSteps(client)
+      await client.query('select pg_advisory_unlock($1)', [LOCK])
+      return taken
+    } catch (error) {
+      await client.query('select pg_advisory_unlock($1)', [LOCK]).catch(() => undefined)
+      throw error
     }
-    return names
   })
+  if (busy === null) return names
+  throw new Error(
+    `the schema is brought up to date (step "${busy}") once nobody holds its tables for long: ${await describeHolder(pool)}`,
+  )
+}
+
+/** @returns names of the steps taken, and of the one that had to wait, if any had */
+async function takeSteps(client: pg.PoolClient): Promise<{ names: string[]; busy: string | null }> {
+  await client.query(`
+    create table if not exists troupe_migrations (
+      version integer primary key,
+      name text not null,
+      applied_at timestamptz not null default now()
+    )`)
+  const { rows } = await client.query<{ version: number }>('select version from troupe_migrations')
+  const taken = new Set(rows.map((row) => row.version))
+  const names: string[] = []
+  for (const { version, name, sql } of migrations) {
+    if (taken.has(version)) continue
+    const isDone = await tryBriefly(client, async () => {
+      await client.query(`set local statement_timeout = ${STEP_MS}`)
+      const step = { text: sql, query_timeout: STEP_MS + 1_000 }
+      await client.query(step)
+      await client.query('insert into troupe_migrations (version, name) values ($1, $2)', [version, name])
+    })
+    if (!isDone) return { names, busy: name }
+    names.push(name)
+  }
+  return { names, busy: null }
 }
 
 /** Number of the newest step that was taken; 0: there is no audit in this database. */

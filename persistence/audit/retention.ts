@@ -3,22 +3,16 @@
  * partitions of older days are dropped, and sessions that ended before.
  *
  * A partition is let go of under a lock on the whole table, since PostgreSQL cannot detach concurrently beside a default partition
- * (https://www.postgresql.org/docs/current/sql-altertable.html). Whoever waits for that lock holds up every insert behind it: so it
- * is waited for only for a moment, again and again, and a long reader makes the day stay until the next hour.
+ * (https://www.postgresql.org/docs/current/sql-altertable.html). It is waited for as brief-lock.ts does, and a long reader makes the day
+ * stay until the next hour.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
-import { inTransaction } from './database.ts'
+import { tryBriefly } from './brief-lock.ts'
+import { withConnection } from './database.ts'
 import { DAY_MS, dayOf } from './days.ts'
-import { codeOf } from './failure.ts'
 
-/** Longest that inserts wait for a day to be dropped, each time. */
-const LOCK_MS = 50
-const TRIES = 10
-const PAUSE_MS = 200
 /** Rows deleted by one statement. */
 const CHUNK = 1_000
-const LOCK_NOT_AVAILABLE = '55P03'
 
 export const retentionSchema = `
   -- One row: the first day that is kept. It only ever grows: what was dropped does not come back.
@@ -70,10 +64,13 @@ export async function retain(pool: pg.Pool, days: number, nowMs: number): Promis
        select ctid from troupe_transitions_default where day < $1::date limit ${CHUNK}))`,
     keptSince,
   )
+  // Locked before they go: of a row that was waited for only the outer condition is asked again, and its id may have begun anew
+  // meanwhile. One that is being written stays until the next hour.
   const sessions = await deleteAll(
     pool,
     `delete from troupe_sessions where session_id = any (array(
-       select session_id from troupe_sessions where ended_at < ($1::date)::timestamp at time zone 'UTC' limit ${CHUNK}))`,
+       select session_id from troupe_sessions where ended_at < ($1::date)::timestamp at time zone 'UTC' limit ${CHUNK}
+          for update skip locked))`,
     keptSince,
   )
   return { keptSince, dropped, busy, rows, sessions }
@@ -99,20 +96,10 @@ async function partitionsBefore(pool: pg.Pool, keptSince: string): Promise<Parti
 }
 
 /** @returns whether it was let go of */
-async function detach(pool: pg.Pool, table: string): Promise<boolean> {
-  for (let tried = 0; tried < TRIES; tried++) {
-    if (tried > 0) await sleep(PAUSE_MS)
-    try {
-      await inTransaction(pool, async (client) => {
-        await client.query(`set local lock_timeout = ${LOCK_MS}`)
-        await client.query(`alter table troupe_transitions detach partition ${table}`)
-      })
-      return true
-    } catch (error) {
-      if (codeOf(error) !== LOCK_NOT_AVAILABLE) throw error
-    }
-  }
-  return false
+function detach(pool: pg.Pool, table: string): Promise<boolean> {
+  return withConnection(pool, (client) =>
+    tryBriefly(client, () => client.query(`alter table troupe_transitions detach partition ${table}`)),
+  )
 }
 
 async function deleteAll(pool: pg.Pool, statement: string, keptSince: string): Promise<number> {

@@ -1,22 +1,25 @@
 /** Reading much of the audit: one moment of it, in pieces, so that neither side holds more than a few megabytes. */
 import type pg from 'pg'
 import { withConnection } from './database.ts'
+import { Fetch } from './fetch.ts'
+import type { TextRow } from './fetch.ts'
 
-/** What one fetch should bring; rows are of very different size. */
-const FETCH_BYTES = 2_000_000
+/** What one fetch should bring. Rows are of very different size: one that brings more than a piece is taken in several. */
+const FETCH_BYTES = 1_000_000
+const PIECE_BYTES = 2 * FETCH_BYTES
 const FIRST_FETCH = 8
-/** How much more the next fetch may bring than the last: large rows may come after small ones. */
+/** How many times as many rows as the last the next fetch may bring, so that it mostly is one piece. */
 const GROWTH = 8
-const MAX_FETCH = 5_000
+const MAX_FETCH = 1_000
 
 /** The audit as it was at one moment, however long the reading takes. */
 export interface Snapshot {
   query<T extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<T[]>
   /**
-   * The rows of a query through a cursor, as arrays of texts (`null` where there is none), some at a time: no more are
-   * fetched before the last ones are done with. Cast every column to text.
+   * The rows of a query through a cursor, in pieces of a few megabytes (or one row): no more is read before the last is
+   * done with. Cast every column to text. Who asks something else meanwhile has up to a thousand rows held until then.
    */
-  rows(text: string, values?: readonly unknown[]): AsyncGenerator<(string | null)[][]>
+  rows(text: string, values?: readonly unknown[]): AsyncGenerator<TextRow[]>
 }
 
 /** Runs `use` in one transaction that reads only. */
@@ -25,12 +28,12 @@ export function withSnapshot<T>(pool: pg.Pool, use: (snapshot: Snapshot) => Prom
     // All rows will be read: the plan that is soonest done is wanted, not the one that is soonest begun.
     await client.query(`begin isolation level repeatable read read only; set local cursor_tuple_fraction = 1;
       set local work_mem = '64MB'; set local jit = off`)
-    let cursors = 0
+    const reading: Reading = { client, cursors: 0, fetch: null }
     try {
       return await use({
         query: async <R extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []) =>
-          (await client.query<R>(text, [...values])).rows,
-        rows: (text, values = []) => readRows(client, `troupe_${cursors++}`, text, values),
+          (await freed(reading).query<R>(text, [...values])).rows,
+        rows: (text, values = []) => readRows(reading, text, values),
       })
     } finally {
       // Nothing was written; a connection that cannot even do this is lost, which its next use would tell.
@@ -39,24 +42,40 @@ export function withSnapshot<T>(pool: pg.Pool, use: (snapshot: Snapshot) => Prom
   })
 }
 
+interface Reading {
+  readonly client: pg.PoolClient
+  cursors: number
+  /** Under way. */
+  fetch: Fetch | null
+}
+
 async function* readRows(
-  client: pg.PoolClient,
-  cursor: string,
+  reading: Reading,
   text: string,
   values: readonly unknown[],
-): AsyncGenerator<(string | null)[][]> {
-  await client.query(`declare ${cursor} no scroll cursor for ${text}`, [...values])
+): AsyncGenerator<TextRow[]> {
+  const cursor = `troupe_${reading.cursors++}`
+  await freed(reading).query(`declare ${cursor} no scroll cursor for ${text}`, [...values])
   let count = FIRST_FETCH
   for (;;) {
-    const { rows } = await client.query<(string | null)[]>({
-      text: `fetch ${count} from ${cursor}`,
-      rowMode: 'array',
-    })
-    if (rows.length > 0) yield rows
-    if (rows.length < count) break
-    let bytes = 0
-    for (const row of rows) for (const field of row) bytes += (field?.length ?? 0) + 8
-    count = Math.max(1, Math.min(MAX_FETCH, GROWTH * count, Math.floor((FETCH_BYTES * rows.length) / bytes)))
+    const fetch: Fetch = freed(reading).query(new Fetch(`fetch ${count} from ${cursor}`, PIECE_BYTES))
+    reading.fetch = fetch
+    try {
+      for (let rows = await fetch.take(); rows.length > 0; rows = await fetch.take()) yield rows
+    } finally {
+      fetch.drop()
+      if (reading.fetch === fetch) reading.fetch = null
+    }
+    const { rowsTaken, bytesTaken } = fetch
+    if (rowsTaken < count) break
+    const fitting = Math.floor((FETCH_BYTES * rowsTaken) / bytesTaken)
+    count = Math.max(1, Math.min(MAX_FETCH, GROWTH * count, fitting))
   }
-  await client.query(`close ${cursor}`)
+  await freed(reading).query(`close ${cursor}`)
+}
+
+/** The connection, for another question: what comes before its answer is not waited for by anyone. */
+function freed({ client, fetch }: Reading): pg.PoolClient {
+  fetch?.holdAll()
+  return client
 }

@@ -89,7 +89,8 @@ export interface AuditService {
 /** A backlog of this age, though all seems well, is worth a warning. */
 const LATE_MS = 30_000
 const HOUR_MS = 3_600_000
-const UNDEFINED_TABLE = '42P01'
+/** A table, or a column, is not there. */
+const UNDEFINED = new Set<string | null>(['42P01', '42703'])
 
 /** Starts the audit. Resolves at once; what cannot be reached is waited for and shows in `health()`. */
 export async function startAudit(options: AuditOptions): Promise<AuditService> {
@@ -115,6 +116,7 @@ class RunningAudit implements AuditService {
   /** What keeps everything from being written, and what keeps single groups. */
   #obstacle: string | null = 'starting'
   #redisObstacle: string | null = null
+  #restoring: Promise<void> | null = null
   readonly #troubled = new Map<number, string>()
   readonly #announcedAt = new Float64Array(GROUPS).fill(-Infinity)
   /** When a pass was last seen to end, here or elsewhere. */
@@ -246,7 +248,7 @@ class RunningAudit implements AuditService {
         break
       case 'refused':
         this.#troubled.set(group, `PostgreSQL refuses the batch: ${outcome.reason}`)
-        if (outcome.code === UNDEFINED_TABLE) void this.#restoreSchema()
+        if (UNDEFINED.has(outcome.code)) this.#restoring ??= this.#restoreSchema()
         break
     }
   }
@@ -319,13 +321,15 @@ class RunningAudit implements AuditService {
     }
   }
 
-  /** PostgreSQL came back without the tables (restored, or another one): make them again. */
+  /** PostgreSQL came back without the tables, or as it was before the newest steps (restored, or another one): take them again. */
   async #restoreSchema(): Promise<void> {
     try {
-      await migrate(this.#pool)
+      const steps = await migrate(this.#pool)
+      if (steps.length > 0) this.#log.info({ steps }, 'audit: schema restored')
       await ensureDays(this.#pool, daysAhead(Date.now()))
     } catch (error) {
       this.#warn({ error: reasonOf(error) }, 'audit: the schema could not be restored')
     }
+    this.#restoring = null
   }
 }

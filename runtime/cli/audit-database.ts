@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { openDatabase } from '../../persistence/audit/database.ts'
 import type { Database } from '../../persistence/audit/database.ts'
-import { currentVersion, migrate } from '../../persistence/audit/migrations.ts'
+import { currentVersion, schemaVersion } from '../../persistence/audit/migrations.ts'
 import { checkPostgres } from '../../persistence/probe-postgres.ts'
 import { runningPostgresUrl } from '../embedded/running-postgres.ts'
 import { runningRedisUrl } from '../embedded/redis.ts'
@@ -22,7 +22,7 @@ export interface FoundDatabase {
 
 /**
  * The PostgreSQL of DATABASE_URL, or else that of `npm start`: the one that runs, or its data served for as long as the
- * command takes. Its schema is brought up to date.
+ * command takes. Its schema is left as it is: to change it is the affair of the audit process, which others may wait for.
  * @throws Error with one line that says what to do
  */
 export async function findDatabase(options: Options): Promise<FoundDatabase> {
@@ -52,9 +52,7 @@ async function open(
       await stop()
     }
     try {
-      if ((await currentVersion(database)) === 0)
-        throw new Unusable('this database holds no audit: is DATABASE_URL the one that Troupe writes to?')
-      await migrate(database)
+      checkVersion(await currentVersion(database))
       return { database, redisUrl, stop: end }
     } catch (error) {
       await database.end()
@@ -64,4 +62,14 @@ async function open(
     await stop()
     throw error
   }
+}
+
+/** A newer schema than this version's has all that this version asks for: steps only add. @throws Unusable */
+function checkVersion(version: number): void {
+  if (version === 0)
+    throw new Unusable('this database holds no audit: is DATABASE_URL the one that Troupe writes to?')
+  if (version < schemaVersion)
+    throw new Unusable(
+      `the schema of this audit is older (step ${version}) than this version of Troupe (step ${schemaVersion}): its audit process (npm start) brings it up to date`,
+    )
 }

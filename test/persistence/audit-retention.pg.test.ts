@@ -7,7 +7,7 @@ import { retain } from '../../persistence/audit/retention.ts'
 import { verify } from '../../persistence/audit/verify.ts'
 import { databaseUrl, redisUrl } from '../support/servers.ts'
 import { EPOCH, writeLife } from './audit-rows.ts'
-import { AuditPlace } from './audit-support.ts'
+import { AuditPlace, until } from './audit-support.ts'
 
 const NOW = Date.parse(dayOf(Date.now())) + DAY_MS / 2
 const at = (daysAgo: number, second = 0): number => NOW - daysAgo * DAY_MS + second * 1000
@@ -126,4 +126,36 @@ describe('retention', () => {
   it('what was dropped does not come back with a longer time', async () => {
     expect((await retain(place.pool, 9, NOW)).keptSince).toBe(dayOf(at(1)))
   })
+})
+
+it('a session that begins anew while its old life is being dropped stays in the list', async () => {
+  const again = await AuditPlace.create(redisUrl(), databaseUrl())
+  const writer = await again.pool.connect()
+  const isWaiting = async (): Promise<boolean> => {
+    const { rows } = await again.pool.query(
+      `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like 'delete from troupe_sessions%'`,
+    )
+    return rows.length > 0
+  }
+  try {
+    await migrate(again.pool)
+    for (const id of ['again', 'over'])
+      await writeLife(again, id, 'order', [
+        { version: 1, atMs: at(40), value: 'open' },
+        { version: 2, atMs: at(40, 1), value: null },
+      ])
+    // As the batch does that brings its new life: it holds the row until it is done.
+    await writer.query(
+      `begin; update troupe_sessions set epoch = epoch + 1, version = 1, status = 'active', ended_at = null where session_id = 'again'`,
+    )
+    const retaining = retain(again.pool, 30, NOW)
+    await Promise.race([retaining, until(isWaiting, 'dropped, or waiting for the row')])
+    await writer.query('commit')
+    expect(await retaining).toMatchObject({ sessions: 1 })
+    const { rows } = await again.pool.query('select session_id, status from troupe_sessions')
+    expect(rows).toEqual([{ session_id: 'again', status: 'active' }])
+  } finally {
+    writer.release()
+    await again.destroy()
+  }
 })

@@ -385,3 +385,30 @@ it('a place without an audit is told, and nothing is made there', async () => {
     await empty.destroy()
   }
 })
+
+it('a schema that is older is told and left as it is; a newer one is asked', async () => {
+  const other = await AuditPlace.create(redisUrl(), databaseUrl())
+  const of = { 'database-url': other.databaseUrl }
+  try {
+    await migrate(other.pool)
+    await other.pool.query(
+      'alter table troupe_transitions drop column redacted; delete from troupe_migrations where version = 5',
+    )
+    for (const args of [['verify'], ['export'], ['show', 'x'], ['forget', 'x', '--yes']]) {
+      const { code, error } = await audit(args, of)
+      expect({ code, error }).toEqual({
+        code: 2,
+        error: expect.stringMatching(
+          /^troupe: the schema of this audit is older \(step 4\) .* \(step 5\): its audit process \(npm start\) brings it up to date\n$/,
+        ) as string,
+      })
+    }
+    expect(await other.count('troupe_migrations')).toBe(4)
+    await migrate(other.pool)
+    await other.pool.query(`insert into troupe_migrations (version, name) values (99, 'of tomorrow')`)
+    expect(await audit(['verify'], of)).toMatchObject({ code: 0 })
+    expect(await audit(['export'], of)).toMatchObject({ code: 0 })
+  } finally {
+    await other.destroy()
+  }
+})
