@@ -1,6 +1,7 @@
 /** Partitions of `troupe_transitions`: one a day (UTC, of the commit), made before they are needed. */
 import type pg from 'pg'
-import { inTransaction } from './database.ts'
+import { tryBriefly } from './brief-lock.ts'
+import { withConnection } from './database.ts'
 
 export const DAY_MS = 86_400_000
 /** Older and later days than these share the default partition: a strange clock makes no thousand tables. */
@@ -24,21 +25,25 @@ export function hasOwnPartition(day: string, nowMs: number): boolean {
 
 /**
  * Makes the partition of each day that has none. Rows of that day that went to the default partition meanwhile move
- * over. Built aside and attached, because `create table … partition of` would shut out every reader of the parent.
+ * over. Built aside and attached, because `create table … partition of` would shut out every reader of the parent; to attach it
+ * shuts out those of the default partition, who are waited for only briefly.
  *
  * @param days as {@link dayOf} writes them.
+ * @returns those that have one now; rows of the others go to the default partition
  */
-export async function ensureDays(pool: pg.Pool, days: readonly string[]): Promise<void> {
+export async function ensureDays(pool: pg.Pool, days: readonly string[]): Promise<string[]> {
   const { rows } = await pool.query<{ day: string; exists: boolean }>(
     `select day, to_regclass('troupe_transitions_' || replace(day, '-', '')) is not null as exists from unnest($1::text[]) as day`,
     [days],
   )
-  for (const row of rows) if (!row.exists) await createDay(pool, row.day)
+  const there: string[] = []
+  for (const { day, exists } of rows) if (exists || (await createDay(pool, day))) there.push(day)
+  return there
 }
 
-async function createDay(pool: pg.Pool, day: string): Promise<void> {
+async function createDay(pool: pg.Pool, day: string): Promise<boolean> {
   const table = `troupe_transitions_${day.replaceAll('-', '')}`
-  await inTransaction(pool, async (client) => {
+  const create = async (client: pg.PoolClient): Promise<void> => {
     // One at a time: two audit processes meet a new day at the same instant.
     await client.query(`lock table troupe_transitions in share update exclusive mode`)
     const found = await client.query<{ exists: boolean }>('select to_regclass($1) is not null as exists', [
@@ -53,5 +58,6 @@ async function createDay(pool: pg.Pool, day: string): Promise<void> {
     await client.query(
       `alter table troupe_transitions attach partition ${table} for values from ('${day}') to ('${dayOf(Date.parse(day) + DAY_MS)}')`,
     )
-  })
+  }
+  return withConnection(pool, (client) => tryBriefly(client, () => create(client)))
 }

@@ -115,8 +115,7 @@ async function makeDays({ pool, knownDays }: DrainParts, rows: readonly AuditRow
     if (!knownDays.has(day) && hasOwnPartition(day, now)) needed.add(day)
   }
   if (needed.size === 0) return
-  await ensureDays(pool, [...needed])
-  for (const day of needed) knownDays.add(day)
+  for (const day of await ensureDays(pool, [...needed])) knownDays.add(day)
 }
 
 /**

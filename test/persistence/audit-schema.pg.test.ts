@@ -1,6 +1,7 @@
 /** Steps of the schema are taken while others read and write, and what a restored database lacks is made again. */
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import type pg from 'pg'
+import { ensureDays } from '../../persistence/audit/days.ts'
 import { currentVersion, migrate, schemaVersion } from '../../persistence/audit/migrations.ts'
 import { databaseUrl, redisUrl } from '../support/servers.ts'
 import { AuditPlace, quiet, transitions, until } from './audit-support.ts'
@@ -62,6 +63,22 @@ it('a step that has to wait for a reader holds up nobody, and says whom it waits
 
   await close(reader)
   expect(await migrate(place.pool)).toEqual(['redaction'])
+})
+
+it('a day that has to wait for a reader holds up nobody: its rows are taken over when the reader has left', async () => {
+  const day = '2031-01-31'
+  const reader = await openReader()
+  const making = ensureDays(place.pool, [day])
+  await place.pool.query(
+    `insert into troupe_transitions (day, session_id, epoch, version, commit_id, kind, committed_at)
+     values ($1, 'during', 1, 1, 'c', 'event', now())`,
+    [day],
+  )
+  expect(await making).toEqual([])
+  await close(reader)
+  expect(await ensureDays(place.pool, [day])).toEqual([day])
+  expect(await place.count('troupe_transitions_20310131')).toBe(1)
+  expect(await place.count('troupe_transitions_default')).toBe(0)
 })
 
 it('steps before one that has to wait are taken', async () => {
