@@ -35,7 +35,7 @@ export default defineConfig({
           // To load modules is a third of what such files cost: it is done once for all. Nothing of a file may outlive it.
           isolate: false,
           pool: 'forks',
-          maxWorkers: 2,
+          maxWorkers: 4,
           testTimeout: 30_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 0 },

@@ -4,14 +4,8 @@ import type pg from 'pg'
 import { PARTITIONS } from '../../actors/partitions.ts'
 import { parseSessionId } from '../../actors/session.ts'
 import { Keys } from '../keys.ts'
+import type { Newest } from './newest.ts'
 import { goneFromRedis, stillGoingOn } from './vanished.ts'
-
-export interface Newest {
-  readonly sessionId: string
-  readonly epoch: string
-  readonly version: number
-  readonly commitId: string
-}
 
 export interface Comparison {
   /** Records and tombstones that were looked at. */

@@ -5,7 +5,7 @@ import { partitionOf } from '../../actors/partitions.ts'
 import { parseSessionId } from '../../actors/session.ts'
 import type { SessionId } from '../../actors/session.ts'
 import type { Keys } from '../keys.ts'
-import type { Newest } from './compare.ts'
+import type { Newest } from './newest.ts'
 
 const AT_ONCE = 2_000
 

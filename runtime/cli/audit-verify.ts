@@ -1,6 +1,7 @@
 /** `audit verify`: whether every transition is there, once, and in one chain. */
 import { compareWithRedis } from '../../persistence/audit/compare.ts'
-import type { Comparison, Newest } from '../../persistence/audit/compare.ts'
+import type { Comparison } from '../../persistence/audit/compare.ts'
+import type { Newest } from '../../persistence/audit/newest.ts'
 import { verify } from '../../persistence/audit/verify.ts'
 import type { Finding, Verification } from '../../persistence/audit/verify.ts'
 import { checkRedis } from '../../persistence/probe-redis.ts'

@@ -181,6 +181,42 @@ describe('verify beside Redis', () => {
     expect(missing.out).toContain(`lost        whole (epoch ${EPOCH}): version 2 (n-whole-2) is newer`)
     expect((await audit(['verify', '--session=whole'], env())).out).toContain('1 finding.')
   })
+
+  it('tells of a session that goes on, and of which Redis holds nothing any more; not of one whose end is on its way', async () => {
+    const id = parseSessionId('gone') ?? ('' as never)
+    await writeLife(place, 'gone', 'order', [{ version: 1, atMs: START, value: 'cart' }])
+    const lost = expect.stringContaining(`lost        gone (epoch ${EPOCH}): version 1 (n-gone-1)`) as string
+    const asked = () => audit(['verify', '--session=gone'], env())
+    expect(await asked()).toMatchObject({ code: 1, out: lost })
+
+    // The sweep has yet to see that its record has vanished.
+    const timers = place.keys.timers(partitionOf(id))
+    await place.redis.zadd(timers, 1, 'x:gone')
+    expect(await asked()).toMatchObject({ code: 0 })
+    await place.redis.zrem(timers, 'x:gone')
+
+    // It has ended, its tombstone has gone, and PostgreSQL has not heard of it yet.
+    const outbox = place.keys.outbox(partitionOf(id))
+    const end = await place.redis.xadd(
+      outbox,
+      '*',
+      'h',
+      `gone ${EPOCH} 2 c-2 n-gone-1 1 deleted`,
+      'm',
+      '{}',
+      's',
+      '',
+    )
+    expect(await asked()).toMatchObject({ code: 0 })
+    await place.redis.xdel(outbox, end ?? '')
+
+    expect(await asked()).toMatchObject({ code: 1, out: lost })
+    await place.pool.query(`update troupe_sessions set ended_at = now() where session_id = 'gone'`)
+    expect(await asked()).toMatchObject({ code: 0 })
+    await place.pool.query(
+      `delete from troupe_transitions where session_id = 'gone'; delete from troupe_sessions where session_id = 'gone'`,
+    )
+  })
 })
 
 it('show tells what happened, by whom, and how it stood at a version', async () => {
