@@ -195,7 +195,10 @@ describe('the audit service', { timeout: 90_000 }, () => {
   it('AU1 two audit processes at once write every row once', async () => {
     const services = [await place.start(), await place.start()]
     let count = 0
-    for (let round = 0; round < 5; round++) count += await commit(`r${round}-`, 60)
+    const idle = () => services.filter((service) => service.health().rowsWritten === 0)
+    // One of them may come late.
+    for (let round = 0; round < 5 || (round < 100 && idle().length > 0); round++)
+      count += await commit(`r${round}-`, 60)
     await until(isDrained, 'drained')
     expect(await place.count('troupe_transitions')).toBe(count)
     expect(await findGaps(place.pool)).toEqual([])
@@ -203,7 +206,7 @@ describe('the audit service', { timeout: 90_000 }, () => {
       () => services.reduce((sum, each) => sum + each.health().rowsWritten, 0) === count,
       'both have counted',
     )
-    for (const service of services) expect(service.health().rowsWritten).toBeGreaterThan(0)
+    expect(idle()).toEqual([])
   })
 
   it('AU3 goes on after Redis was cut off', async () => {
