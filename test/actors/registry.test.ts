@@ -25,7 +25,7 @@ describe('registering a definition', () => {
       expect(refusal({ ...good, name })).toMatch(/must be a letter and up to 63/)
   })
 
-  it.each([0, -1, 1.5, '1', Number.NaN, undefined])('version %s is refused', (version) => {
+  it.each([0, -1, 1.5, 2 ** 31, '1', Number.NaN, undefined])('version %s is refused', (version) => {
     expect(refusal({ ...good, version })).toBe(
       `definition "good": version must be a whole number from 1 to 2147483647, and is ${JSON.stringify(version)}`,
     )
