@@ -5,13 +5,14 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createWriteStream, readFileSync } from 'node:fs'
+import { createWriteStream } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { Client } from 'pg'
 import { openDatabase } from '../persistence/audit/database.ts'
 import { dayOf, ensureDays, DAY_MS } from '../persistence/audit/days.ts'
 import { migrate } from '../persistence/audit/migrations.ts'
 import { measureLists } from './audit/lists.ts'
+import { watchPeakMemory } from './support/peak-memory.ts'
 import { describeMachine, writeResults } from './support/results.ts'
 import { withServers } from './support/servers.ts'
 
@@ -90,24 +91,10 @@ async function measure(databaseUrl: string, args: readonly string[]): Promise<Me
     stdio: ['ignore', 'pipe', 'ignore'],
   })
   child.stdout.pipe(createWriteStream('/dev/null'))
-  let peakMb = 0
-  const watch = setInterval(() => {
-    peakMb = Math.max(peakMb, memoryOf(child.pid ?? 0))
-  }, 100)
+  const peakMb = watchPeakMemory(child)
   const [code] = (await once(child, 'close')) as [number | null]
-  clearInterval(watch)
   const seconds = Number(((performance.now() - startedAt) / 1000).toFixed(2))
-  return { command: args.join(' '), seconds, code, peakMb }
-}
-
-/** Its high-water mark, while it runs. */
-function memoryOf(pid: number): number {
-  try {
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-    return Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024)
-  } catch {
-    return 0
-  }
+  return { command: args.join(' '), seconds, code, peakMb: peakMb() }
 }
 
 async function run(adminUrl: string): Promise<void> {

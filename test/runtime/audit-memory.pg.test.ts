@@ -1,11 +1,11 @@
 /** How much the commands that read all hold at once. Each runs in a process of its own, of which the memory is looked at. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { migrate } from '../../persistence/audit/migrations.ts'
 import { AuditPlace } from '../persistence/audit-support.ts'
+import { watchPeakMemory } from '../../bench/support/peak-memory.ts'
 import { databaseUrl, redisUrl } from '../support/servers.ts'
 
 const AUDIT = join(import.meta.dirname, '..', '..', 'runtime/cli/audit.ts')
@@ -40,24 +40,13 @@ async function run(args: readonly string[]): Promise<{ peakMb: number; bytes: nu
     ['--max-old-space-size=64', '--import', 'tsx', AUDIT, ...args, '--database-url', place.databaseUrl],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   )
-  let [bytes, said, peakMb] = [0, '', 0]
+  let [bytes, said] = [0, '']
   child.stdout.on('data', (part: Buffer) => void (bytes += part.length))
   child.stderr.on('data', (part: Buffer) => void (said += part.toString()))
-  const watch = setInterval(() => (peakMb = Math.max(peakMb, memoryOf(child.pid ?? 0))), 20)
+  const peakMb = watchPeakMemory(child)
   const [code] = (await once(child, 'close')) as [number | null]
-  clearInterval(watch)
   expect({ code, said }).toMatchObject({ code: 0 })
-  return { peakMb, bytes, said }
-}
-
-/** Its high-water mark, while it runs. */
-function memoryOf(pid: number): number {
-  try {
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-    return Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024)
-  } catch {
-    return 0
-  }
+  return { peakMb: peakMb(), bytes, said }
 }
 
 it.each(['jsonl', 'csv'])(

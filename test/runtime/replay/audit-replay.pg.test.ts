@@ -4,15 +4,16 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { builtinDefinitions } from '../../../actors/lifecycles/builtin.ts'
 import { migrate } from '../../../persistence/audit/migrations.ts'
-import { runAudit } from '../../../runtime/cli/audit-commands.ts'
 import type { WhichSessions } from '../../../runtime/replay/replay-sessions.ts'
 import type { SessionReport } from '../../../runtime/replay/session-replay.ts'
 import { AuditPlace } from '../../persistence/audit-support.ts'
 import { sleepMs } from '../../support/hosts.ts'
 import { databaseUrl, redisUrl } from '../../support/servers.ts'
+import { saidBy } from '../run-audit.ts'
+import type { Said } from '../run-audit.ts'
 import { clocked, errand, fragile, order1, order2, order3, outside } from './machines.ts'
 import { recordLives } from './recorded-lives.ts'
 import { replayed } from './replayed.ts'
@@ -230,7 +231,7 @@ describe('another version of a definition on recorded history', () => {
 })
 
 describe('the command', { timeout: 90_000 }, () => {
-  async function audit(...args: string[]): Promise<{ code: number; out: string; error: string }> {
+  async function audit(...args: string[]): Promise<Said> {
     const child = spawn(process.execPath, [
       '--import',
       import.meta.resolve('tsx'),
@@ -315,20 +316,8 @@ describe('the command', { timeout: 90_000 }, () => {
   })
 
   /** In this process, where no file is to be loaded. */
-  async function refused(...args: string[]): Promise<{ code: number; out: string; error: string }> {
-    let [out, error] = ['', '']
-    const spies = [
-      vi.spyOn(process.stdout, 'write').mockImplementation((text) => Boolean((out += String(text)))),
-      vi.spyOn(process.stderr, 'write').mockImplementation((text) => Boolean((error += String(text)))),
-    ]
-    try {
-      const servers = ['--database-url', place.databaseUrl, '--data-dir', folder]
-      const code = await runAudit(['replay', ...servers, ...args])
-      return { code, out, error }
-    } finally {
-      for (const spy of spies) spy.mockRestore()
-    }
-  }
+  const refused = (...args: string[]): Promise<Said> =>
+    saidBy(['replay', '--database-url', place.databaseUrl, '--data-dir', folder, ...args])
 
   it.each([
     [[], 'say which sessions: their ids, or --machine NAME'],

@@ -1,15 +1,16 @@
 /** What a definition keeps out of the audit: nowhere in PostgreSQL, all there for the session, and never equal in a replay. */
-import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { assign, fromPromise, setup } from 'xstate'
 import { defineSession } from '../../../actors/define-session.ts'
 import { PARTITIONS } from '../../../actors/partitions.ts'
 import { sendToSession } from '../../../actors/mail.ts'
 import type { Undelivered } from '../../../actors/mail.ts'
 import { migrate } from '../../../persistence/audit/migrations.ts'
-import { runAudit } from '../../../runtime/cli/audit-commands.ts'
 import { AuditPlace } from '../../persistence/audit-support.ts'
 import { sleepMs, until } from '../../support/hosts.ts'
 import { databaseUrl, redisUrl } from '../../support/servers.ts'
+import { saidBy } from '../run-audit.ts'
+import type { Said } from '../run-audit.ts'
 import { drainAll, withRuntime } from './recorded-lives.ts'
 import { replayed } from './replayed.ts'
 
@@ -219,16 +220,8 @@ it('functions that fail stop no session, and let nothing through', async () => {
   ])
 })
 
-async function audit(...args: string[]): Promise<{ code: number; out: string }> {
-  let out = ''
-  const spy = vi.spyOn(process.stdout, 'write').mockImplementation((text) => Boolean((out += String(text))))
-  try {
-    const [name = '', ...others] = args
-    return { code: await runAudit([name, `--database-url=${place.databaseUrl}`, ...others]), out }
-  } finally {
-    spy.mockRestore()
-  }
-}
+const audit = (name: string, ...args: string[]): Promise<Said> =>
+  saidBy([name, `--database-url=${place.databaseUrl}`, ...args])
 
 it('the timeline says so, and so does an export', async () => {
   const { out } = await audit('show', 'p')
