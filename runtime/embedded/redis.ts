@@ -18,21 +18,27 @@ interface Memory {
   readonly process: ProcessName | null
 }
 
+/** When Redis flushes its log to the disk. */
+type Fsync = 'everysec' | 'always'
+
 /**
  * Starts Redis with its data in `<dataDir>/redis`, or adopts the one that runs there already.
  * The data folder's lock must be held.
  *
  * @param options.binaries where a fetched server is kept, see {@link findRedisBinary}.
  * @param options.durable false: nothing is written to disk, for tests.
+ * @param options.appendfsync `always`: what was answered is on the disk. With `everysec`, the default, Redis answers before it has
+ *   written while an fsync is under way, and loses that if it is killed.
  * @throws Error that says what to do, if it cannot be started.
  */
 export async function startRedis(options: {
   dataDir: string
   binaries: string
   durable: boolean
+  appendfsync?: Fsync
   log: (line: string) => void
 }): Promise<EmbeddedServer> {
-  const { dataDir, durable, log } = options
+  const { dataDir, durable, appendfsync = 'everysec', log } = options
   mkdirSync(join(dataDir, 'redis'), { recursive: true, mode: 0o700 })
   const data = realpathSync(join(dataDir, 'redis'))
   const memory = join(dataDir, 'redis.json')
@@ -45,7 +51,7 @@ export async function startRedis(options: {
   let port = await freePort(known?.port ?? null)
   for (let attempt = 1; ; attempt++) {
     remember(memory, { port, process: null })
-    const started = await launch(binary, data, port, durable)
+    const started = await launch(binary, data, port, durable ? appendfsync : null)
     remember(memory, { port, process: started })
     if (await waitUntilReady(started, data, port, START_TIMEOUT_MS)) return describe(started, port, false)
 
@@ -101,7 +107,8 @@ function describe(server: ProcessName, port: number, adopted: boolean): Embedded
   }
 }
 
-function launch(binary: RedisBinary, data: string, port: number, durable: boolean): Promise<ProcessName> {
+/** @param fsync `null`: nothing is written */
+function launch(binary: RedisBinary, data: string, port: number, fsync: Fsync | null): Promise<ProcessName> {
   const settings: Record<string, string> = {
     bind: '127.0.0.1',
     port: String(port),
@@ -110,8 +117,8 @@ function launch(binary: RedisBinary, data: string, port: number, durable: boolea
     'protected-mode': 'yes',
     'maxmemory-policy': 'noeviction',
     save: '',
-    appendonly: durable ? 'yes' : 'no',
-    appendfsync: 'everysec',
+    appendonly: fsync === null ? 'no' : 'yes',
+    appendfsync: fsync ?? 'everysec',
   }
   const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
   return new Promise((resolve, reject) => {

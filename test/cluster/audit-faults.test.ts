@@ -43,8 +43,9 @@ const some: typeof faults = [
 /** With a Redis of its own, since that may be what is harmed. */
 async function withAudit(use: (audit: AuditInFaults) => Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'troupe-faults-'))
-  const start = (): Promise<EmbeddedServer> =>
-    startRedis({ dataDir: folder, binaries: BINARIES, durable: true, log: () => undefined })
+  const settings = { dataDir: folder, binaries: BINARIES, durable: true, log: () => undefined }
+  // With `everysec` Redis itself may lose what it answered while the disk was busy.
+  const start = (): Promise<EmbeddedServer> => startRedis({ ...settings, appendfsync: 'always' })
   let redis = await start()
   try {
     const audit = await AuditInFaults.start(redis.url, databaseUrl(), async () => {
