@@ -13,7 +13,7 @@ interface Migration {
 }
 
 /** Serializes concurrent starts; the bytes of "troupe". */
-const LOCK = '128034678304869'
+export const MIGRATION_LOCK = '128034678304869'
 
 const migrations: readonly Migration[] = [
   {
@@ -111,13 +111,13 @@ export async function migrate(pool: pg.Pool): Promise<string[]> {
   if ((await currentVersion(pool)) >= schemaVersion) return []
   const { names, busy } = await withConnection(pool, async (client) => {
     // Of the connection, not of a transaction: each step has one of its own.
-    await client.query('select pg_advisory_lock($1)', [LOCK])
+    await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
     try {
       const taken = await takeSteps(client)
-      await client.query('select pg_advisory_unlock($1)', [LOCK])
+      await client.query('select pg_advisory_unlock($1)', [MIGRATION_LOCK])
       return taken
     } catch (error) {
-      await client.query('select pg_advisory_unlock($1)', [LOCK]).catch(() => undefined)
+      await client.query('select pg_advisory_unlock($1)', [MIGRATION_LOCK]).catch(() => undefined)
       throw error
     }
   })

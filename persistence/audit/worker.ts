@@ -89,6 +89,8 @@ export interface AuditService {
 /** A backlog of this age, though all seems well, is worth a warning. */
 const LATE_MS = 30_000
 const HOUR_MS = 3_600_000
+/** What is said until PostgreSQL was asked for the first time. */
+const STARTING = 'starting'
 /** A table, or a column, is not there. */
 const UNDEFINED = new Set<string | null>(['42P01', '42703'])
 
@@ -114,7 +116,7 @@ class RunningAudit implements AuditService {
   #rowsWritten = 0
   #rejected = 0
   /** What keeps everything from being written, and what keeps single groups. */
-  #obstacle: string | null = 'starting'
+  #obstacle: string | null = STARTING
   #redisObstacle: string | null = null
   #restoring: Promise<void> | null = null
   readonly #troubled = new Map<number, string>()
@@ -161,7 +163,10 @@ class RunningAudit implements AuditService {
     const until = performance.now() + deadlineMs
     const left = (): number => Math.max(0, until - performance.now())
     this.#engine?.hurry()
-    while (left() > 0 && this.#obstacle === null && this.#troubled.size === 0) {
+    // Also one that is told to leave while it starts: what was answered meanwhile is written by nobody else.
+    const isAble = (): boolean =>
+      (this.#obstacle === null || this.#obstacle === STARTING) && this.#troubled.size === 0
+    while (left() > 0 && isAble()) {
       const looked = await this.#look().then(
         () => true,
         () => false,

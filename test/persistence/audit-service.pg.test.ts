@@ -3,7 +3,7 @@ import { Redis } from 'ioredis'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { PARTITIONS, partitionOf } from '../../actors/partitions.ts'
 import { GROUPS } from '../../persistence/audit/groups.ts'
-import { migrate } from '../../persistence/audit/migrations.ts'
+import { migrate, MIGRATION_LOCK } from '../../persistence/audit/migrations.ts'
 import { AUDIT_QUEUE, AuditWakeup, auditQueuePrefix } from '../../persistence/audit/queue.ts'
 import { findGaps } from '../../persistence/audit/verify.ts'
 import { databaseUrl, redisUrl } from '../support/servers.ts'
@@ -250,6 +250,24 @@ describe('the audit service', { timeout: 90_000 }, () => {
     await other.stop({ deadlineMs: 0 })
     expect(performance.now() - from).toBeLessThan(3_000)
     expect(await place.waiting()).toBe(10)
+  })
+
+  it('stop waits for a start that is under way, and writes what waits', async () => {
+    const lock = await place.pool.connect()
+    await lock.query(`select pg_advisory_lock($1)`, [MIGRATION_LOCK])
+    const service = await place.start({ times: noSweep })
+    await place.append(transitions('early', 100))
+    const stopped = service.stop({ deadlineMs: 20_000 })
+    await until(async () => {
+      const { rows } = await place.pool.query(
+        `select 1 from pg_locks where locktype = 'advisory' and not granted`,
+      )
+      return rows.length > 0
+    }, 'the start waits for the lock')
+    lock.release(true)
+    await stopped
+    expect(await place.waiting()).toBe(0)
+    expect(await place.count('troupe_transitions')).toBe(100)
   })
 
   it('announces a group at most once a pause, and never waits', async () => {
