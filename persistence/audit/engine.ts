@@ -31,8 +31,8 @@ export interface EngineOptions extends ThreadData {
   readonly threads: number
   readonly batch: number
   readonly log: Logger
-  /** Arguments of Node for the threads; given where they are to run TypeScript. */
-  readonly threadArguments?: readonly string[] | undefined
+  /** The module that threads run; default: that beside this one, which is there once this one is compiled. */
+  readonly threadFile?: string | undefined
   /** Most that the heap of a thread may take, in MB; what Node allows by default. A thread that needs more ends, and another takes its place. */
   readonly threadMemoryMb?: number | undefined
   /** Called with the outcome of each pass. */
@@ -64,9 +64,8 @@ export class Engine {
     this.#options = options
     const warn = rateLimited(log, 10_000)
     if (faultModule !== undefined) this.#faultPoint = loadFaultHook(faultModule)
-    const isSource = import.meta.url.endsWith('.ts')
     this.#pool = new Piscina<Task, TaskOutcome>({
-      filename: fileURLToPath(new URL(isSource ? './pool-task.ts' : './pool-task.js', import.meta.url)),
+      filename: options.threadFile ?? fileURLToPath(new URL('./pool-task.js', import.meta.url)),
       minThreads: threads,
       maxThreads: threads,
       idleTimeout: Infinity,
@@ -74,7 +73,6 @@ export class Engine {
       // With atomics a thread is frozen between tasks: its sockets would not be served.
       atomics: 'disabled',
       workerData: { redisUrl, databaseUrl, prefix, answerMs, faultModule } satisfies ThreadData,
-      ...(options.threadArguments === undefined ? {} : { execArgv: [...options.threadArguments] }),
       ...(options.threadMemoryMb === undefined
         ? {}
         : { resourceLimits: { maxOldGenerationSizeMb: options.threadMemoryMb } }),

@@ -39,7 +39,7 @@ export interface AuditOptions {
   /** Times in ms; those of service by default. */
   readonly times?: Partial<AuditTimes> | undefined
   /** See {@link Engine}. */
-  readonly threadArguments?: readonly string[] | undefined
+  readonly threadFile?: string | undefined
   /** See {@link Engine}. */
   readonly threadMemoryMb?: number | undefined
   /** URL of a module that exports `faultPoint`, see fault-points.ts. */
@@ -223,12 +223,12 @@ class RunningAudit implements AuditService {
 
   #build(): Engine {
     const { redisUrl, databaseUrl, prefix, threads, batch, log } = this.#options
-    const { threadArguments, threadMemoryMb, faultModule } = this.#options
+    const { threadFile, threadMemoryMb, faultModule } = this.#options
     const { answerMs } = this.#times
     this.#lastProgressAt = performance.now()
     return new Engine({
       ...{ redisUrl, databaseUrl, prefix, threads, batch, log, answerMs },
-      ...{ threadArguments, threadMemoryMb, faultModule },
+      ...{ threadFile, threadMemoryMb, faultModule },
       onOutcome: this.#onOutcome,
     })
   }

@@ -144,7 +144,7 @@ export class AuditInFaults {
     const { redisUrl, prefix } = this.#place
     const options = {
       ...{ redisUrl, prefix, databaseUrl: this.#proxy.url, threads: 1, batch: 50, times },
-      ...{ faultModule: this.#director.module, threadArguments: [], threadMemoryMb: THREAD_MEMORY_MB },
+      ...{ faultModule: this.#director.module, threadMemoryMb: THREAD_MEMORY_MB },
     }
     const child = fork(
       fileURLToPath(new URL('./audit-under-faults.mjs', import.meta.url)),

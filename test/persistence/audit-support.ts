@@ -1,6 +1,7 @@
 /** What the tests of the audit share: databases of their own, outboxes filled as `commit.lua` fills them. */
 import { randomBytes } from 'node:crypto'
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { PARTITIONS, partitionOf } from '../../actors/partitions.ts'
@@ -9,8 +10,8 @@ import type { FaultPoint } from '../../persistence/audit/fault-points.ts'
 import { startAudit, type AuditOptions, type AuditService } from '../../persistence/audit/worker.ts'
 import { Keys } from '../../persistence/keys.ts'
 
-/** Threads run from the sources, so they need the loader. */
-const threadArguments = ['--import', import.meta.resolve('tsx')]
+/** Threads run what is compiled: from the sources each would load a compiler first. */
+const threadFile = join(import.meta.dirname, '..', '..', 'dist/persistence/audit/pool-task.js')
 
 /** Times short enough for tests; the ratios are those of service. */
 export const shortTimes = { sweepMs: 200, staleMs: 1_000, hungMs: 4_000, answerMs: 3_000, backoffMs: 50 }
@@ -58,7 +59,7 @@ export class AuditPlace {
   async start(options: Partial<AuditOptions> = {}): Promise<AuditService> {
     const { redisUrl, databaseUrl, prefix } = this
     const service = await startAudit({
-      ...{ redisUrl, databaseUrl, prefix, threadArguments },
+      ...{ redisUrl, databaseUrl, prefix, threadFile },
       ...{ threads: 2, batch: 200, retentionDays: 0, log: quiet, times: shortTimes },
       ...options,
     })

@@ -14,7 +14,7 @@ import { databaseUrl, redisUrl } from '../support/servers.ts'
 import { saidBy } from './run-audit.ts'
 import type { Said } from './run-audit.ts'
 
-const AUDIT = join(import.meta.dirname, '..', '..', 'runtime/cli/audit.ts')
+const AUDIT = join(import.meta.dirname, '..', '..', 'dist/runtime/cli/audit.js')
 const START = Date.parse('2026-01-31T12:00:00Z')
 
 let place: AuditPlace
@@ -133,7 +133,7 @@ it('export writes rows to where it is told, and ends when its reader has enough'
       context: { text: 'x'.repeat(50_000) },
     })),
   )
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), AUDIT, 'export'], {
+  const child = spawn(process.execPath, [AUDIT, 'export'], {
     cwd: folder,
     env: { PATH: process.env['PATH'], DATABASE_URL: place.databaseUrl },
     stdio: ['ignore', 'pipe', 'pipe'],

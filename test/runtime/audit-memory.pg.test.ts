@@ -8,7 +8,7 @@ import { AuditPlace } from '../persistence/audit-support.ts'
 import { watchPeakMemory } from '../../bench/support/peak-memory.ts'
 import { databaseUrl, redisUrl } from '../support/servers.ts'
 
-const AUDIT = join(import.meta.dirname, '..', '..', 'runtime/cli/audit.ts')
+const AUDIT = join(import.meta.dirname, '..', '..', 'dist/runtime/cli/audit.js')
 /** Small rows first, so that a fetch of many is expected to bring little: then large ones, 100 MB in all. */
 const SMALL = 6_000
 const LARGE = 400
@@ -37,7 +37,7 @@ async function run(args: readonly string[]): Promise<{ peakMb: number; bytes: nu
   const child = spawn(
     process.execPath,
     // 64 MB of heap: what holds more than that ends the process.
-    ['--max-old-space-size=64', '--import', 'tsx', AUDIT, ...args, '--database-url', place.databaseUrl],
+    ['--max-old-space-size=64', AUDIT, ...args, '--database-url', place.databaseUrl],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   )
   let [bytes, said] = [0, '']

@@ -36,7 +36,8 @@ export class RedisFeed implements Feed {
 
   readonly #options: RedisFeedOptions
   readonly #redis: Redis
-  readonly #wanted = new Map<string, SessionId>()
+  /** Not their channels: the client library keeps those already. */
+  readonly #wanted = new Set<SessionId>()
   readonly #partitionChannels: ReadonlySet<string>
   #all = false
   #wasReady = false
@@ -84,21 +85,19 @@ export class RedisFeed implements Feed {
   }
 
   async subscribe(id: SessionId): Promise<void> {
-    const channel = this.#options.channelOf(id)
-    this.#wanted.set(channel, id)
+    this.#wanted.add(id)
     try {
-      await this.#redis.ssubscribe(channel)
+      await this.#redis.ssubscribe(this.#options.channelOf(id))
     } catch (error) {
-      this.#wanted.delete(channel)
+      this.#wanted.delete(id)
       throw new StoreFailure('not-applied', `The feed cannot subscribe: ${messageOf(error)}`, error)
     }
   }
 
   unsubscribe(id: SessionId): void {
-    const channel = this.#options.channelOf(id)
-    if (!this.#wanted.delete(channel)) return
+    if (!this.#wanted.delete(id)) return
     // If it fails the connection is gone, and with it the subscription.
-    this.#redis.sunsubscribe(channel).catch(() => undefined)
+    this.#redis.sunsubscribe(this.#options.channelOf(id)).catch(() => undefined)
   }
 
   async subscribeAll(): Promise<void> {
@@ -134,10 +133,10 @@ export class RedisFeed implements Feed {
       return
     }
     try {
-      for (const channels of this.#groups()) {
+      for (const ids of this.#groups()) {
         // Those given up meanwhile must not come back.
-        const wanted = channels.filter((channel) => this.#wanted.has(channel))
-        if (wanted.length > 0) await this.#redis.ssubscribe(...wanted)
+        const wanted = ids.filter((id) => this.#wanted.has(id))
+        if (wanted.length > 0) await this.#redis.ssubscribe(...wanted.map(this.#options.channelOf))
       }
       if (this.#all) {
         // The server may be another one, or have lost its data.
@@ -158,10 +157,10 @@ export class RedisFeed implements Feed {
     }
   }
 
-  /** All wanted channels, those of a partition together. */
-  #groups(): string[][] {
-    const groups: string[][] = Array.from({ length: PARTITIONS }, () => [])
-    for (const [channel, id] of this.#wanted) groups[partitionOf(id)]?.push(channel)
+  /** All that is wanted, sessions of a partition together. */
+  #groups(): SessionId[][] {
+    const groups: SessionId[][] = Array.from({ length: PARTITIONS }, () => [])
+    for (const id of this.#wanted) groups[partitionOf(id)]?.push(id)
     return groups.flatMap((group) =>
       Array.from({ length: Math.ceil(group.length / CHUNK) }, (_, n) =>
         group.slice(n * CHUNK, (n + 1) * CHUNK),

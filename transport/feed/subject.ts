@@ -40,11 +40,14 @@ export interface SubjectOptions extends AudienceOptions {
 
 /** More waiting news than this is not worth sorting: read again at once. */
 const MAX_HELD = 256
+/** Shared, since mostly nothing is held and there are many subjects. */
+const NONE: readonly SessionUpdated[] = []
+const OPENED = Promise.resolve()
 
 export class Subject {
   readonly id: SessionId
-  /** Resolves when the feed surely brings this session's messages. */
-  readonly opened: Promise<void>
+  /** `null`: done. */
+  #opening: Promise<void> | null
   readonly #options: SubjectOptions
   readonly #audience: Audience
   /** Where the unbroken row of news stands; `null`: nobody was told anything yet. */
@@ -52,7 +55,7 @@ export class Subject {
   /** The newest record seen in any way; at or after every member's `seen`. */
   #latest: SessionRecord | null = null
   #ended: Position | null = null
-  #held: SessionUpdated[] = []
+  #held = NONE
   /** A position that is known to exist while its news has not come yet. */
   #expected: Position | null = null
   #holdTimer: { cancel(): void } | null = null
@@ -62,11 +65,20 @@ export class Subject {
   #reading = false
   #stopped = false
 
-  constructor(id: SessionId, opened: Promise<void>, options: SubjectOptions) {
+  constructor(id: SessionId, opening: Promise<void>, options: SubjectOptions) {
     this.id = id
-    this.opened = opened
+    this.#opening = opening
+    opening.then(
+      () => (this.#opening = null),
+      () => undefined,
+    )
     this.#options = options
     this.#audience = new Audience(id, options)
+  }
+
+  /** Resolves when the feed surely brings this session's messages. */
+  get opened(): Promise<void> {
+    return this.#opening ?? OPENED
   }
 
   get size(): number {
@@ -81,7 +93,7 @@ export class Subject {
     this.#stopped = true
     for (const timer of [this.#holdTimer, this.#goneTimer, this.#retryTimer]) timer?.cancel()
     this.#audience.clear()
-    this.#held = []
+    this.#held = NONE
   }
 
   // ── subscribers ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -228,17 +240,16 @@ export class Subject {
   /** Nobody has been told anything: the row of news starts here. */
   #restart(position: Position): void {
     this.#known = position
-    this.#held = []
+    this.#held = NONE
     this.#expected = null
     this.#disarmHold()
   }
 
   #hold(news: SessionUpdated): void {
     if (this.#held.some((held) => comparePositions(held.record, news.record) === 0)) return
-    this.#held.push(news)
-    this.#held.sort((a, b) => comparePositions(a.record, b.record))
+    this.#held = [...this.#held, news].sort((a, b) => comparePositions(a.record, b.record))
     if (this.#held.length > MAX_HELD) {
-      this.#held.shift()
+      this.#held = this.#held.slice(1)
       this.#read(false)
     } else {
       this.#armHold()
@@ -260,15 +271,11 @@ export class Subject {
 
   /** After `known` went on: news that was held may follow now. */
   #catchUp(): void {
-    while (this.#held.length > 0 && this.#known !== null) {
-      const next = this.#held[0] as SessionUpdated
-      if (comparePositions(next.record, this.#known) > 0) {
-        if (next.record.epoch === this.#known.epoch && next.baseVersion > this.#known.version) break
-        this.#held.shift()
-        this.#apply(next)
-      } else {
-        this.#held.shift()
-      }
+    for (let next = this.#held[0]; next !== undefined && this.#known !== null; next = this.#held[0]) {
+      const isNew = comparePositions(next.record, this.#known) > 0
+      if (isNew && next.record.epoch === this.#known.epoch && next.baseVersion > this.#known.version) break
+      this.#held = this.#held.slice(1)
+      if (isNew) this.#apply(next)
     }
     const [expected, known] = [this.#expected, this.#known]
     if (expected !== null && known !== null && comparePositions(expected, known) <= 0) this.#expected = null
@@ -293,7 +300,7 @@ export class Subject {
     if (this.#reading || this.#stopped) return
     this.#disarmHold()
     this.#reading = true
-    const before = { held: [...this.#held], expected: this.#expected }
+    const before = { held: this.#held, expected: this.#expected }
     this.#options.read(this.id).then(
       (record) => {
         this.#reading = false
@@ -384,7 +391,7 @@ export class Subject {
     this.#ended = told.position
     this.#latest = null
     this.#known = null
-    this.#held = []
+    this.#held = NONE
     this.#expected = null
     this.#disarmHold()
     const missed = known !== null && known.epoch === position.epoch && position.version > known.version + 1

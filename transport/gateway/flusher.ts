@@ -5,18 +5,30 @@
 import type { Duplex } from 'node:stream'
 
 export class Flusher {
+  /** Those with a reply, and the others. */
+  #awaited: Duplex[] = []
   #corked: Duplex[] = []
+  #isDue = false
   readonly #flush = (): void => {
-    const streams = this.#corked
+    const [awaited, corked] = [this.#awaited, this.#corked]
+    this.#awaited = []
     this.#corked = []
-    for (const stream of streams) stream.uncork()
+    this.#isDue = false
+    // A client that waits for its reply can go on while all the subscribers of a session are told.
+    for (const stream of awaited) stream.uncork()
+    for (const stream of corked) stream.uncork()
   }
 
   /** Holds back what is written to this stream until the end of the turn. Cheap to call again. */
-  cork(stream: Duplex): void {
-    if (stream.writableCorked > 0) return
-    stream.cork()
+  cork(stream: Duplex, isAwaited: boolean): void {
+    const isCorked = stream.writableCorked > 0
+    if (!isCorked) stream.cork()
+    // One that is corked already is uncorked with the replies then, and the second time does nothing.
+    if (isAwaited) this.#awaited.push(stream)
+    else if (!isCorked) this.#corked.push(stream)
     // Runs when the promises that this turn resolved have run too: their replies leave together.
-    if (this.#corked.push(stream) === 1) process.nextTick(this.#flush)
+    if (this.#isDue) return
+    this.#isDue = true
+    process.nextTick(this.#flush)
   }
 }

@@ -62,7 +62,7 @@ export class Outlet {
 
   /** A reply: always written, at once. */
   reply(text: string): void {
-    this.#write(textFrame(text))
+    this.#write(textFrame(text), true)
   }
 
   /** @param frame what is written of it, if it can be now; what is kept is written whole */
@@ -92,9 +92,9 @@ export class Outlet {
    * Past the library, whose own frames (pings, the close) are written at once too when nothing is compressed, so that
    * none comes into another. After the close nothing may follow.
    */
-  #write(frame: Buffer): void {
+  #write(frame: Buffer, isReply = false): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return
-    this.#options.flusher.cork(this.#stream)
+    this.#options.flusher.cork(this.#stream, isReply)
     this.#stream.write(frame)
     if (this.#stream.writableLength > this.#options.limits.maxBufferedBytes) this.#crowded()
   }

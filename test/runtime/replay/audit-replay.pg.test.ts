@@ -19,7 +19,7 @@ import { recordLives } from './recorded-lives.ts'
 import { replayed } from './replayed.ts'
 import type { ReplayGiven } from './replayed.ts'
 
-const AUDIT = join(import.meta.dirname, '..', '..', '..', 'runtime/cli/audit.ts')
+const AUDIT = join(import.meta.dirname, '..', '..', '..', 'dist/runtime/cli/audit.js')
 const MACHINES = join(import.meta.dirname, 'machines.ts')
 const all = [...builtinDefinitions, errand, clocked, fragile, order1, order2, order3]
 
@@ -233,8 +233,6 @@ describe('another version of a definition on recorded history', () => {
 describe('the command', { timeout: 90_000 }, () => {
   async function audit(...args: string[]): Promise<Said> {
     const child = spawn(process.execPath, [
-      '--import',
-      import.meta.resolve('tsx'),
       AUDIT,
       'replay',
       '--database-url',

@@ -1,0 +1,47 @@
+import { Writable } from 'node:stream'
+import { setImmediate as turn } from 'node:timers/promises'
+import { describe, expect, it } from 'vitest'
+import { Flusher } from '../../transport/gateway/flusher.ts'
+
+describe('what is written in one turn', () => {
+  function streams(...names: string[]): { log: string[]; all: Writable[] } {
+    const log: string[] = []
+    const all = names.map(
+      (name) =>
+        new Writable({
+          write(chunk: Buffer, _encoding, done) {
+            log.push(`${name}:${chunk.toString()}`)
+            done()
+          },
+          writev(chunks, done) {
+            log.push(`${name}:${chunks.map(({ chunk }) => String(chunk)).join('+')}`)
+            done()
+          },
+        }),
+    )
+    return { log, all }
+  }
+
+  it('leaves together, to those who wait for a reply first', async () => {
+    const flusher = new Flusher()
+    const { log, all } = streams('a', 'b', 'c')
+    const write = (index: number, text: string, isReply: boolean): void => {
+      const stream = all[index] as Writable
+      flusher.cork(stream, isReply)
+      stream.write(text)
+    }
+    write(0, 'news', false)
+    write(1, 'news', false)
+    write(2, 'news', false)
+    write(1, 'reply', true)
+    write(1, 'more', false)
+    expect(log).toEqual([])
+    await turn()
+    expect(log).toEqual(['b:news+reply+more', 'a:news', 'c:news'])
+
+    write(2, 'reply', true)
+    write(0, 'news', false)
+    await turn()
+    expect(log.slice(3)).toEqual(['c:reply', 'a:news'])
+  })
+})
