@@ -1,14 +1,17 @@
 import { defineConfig } from 'vitest/config'
 
 const clusterTests = 'test/cluster/**/*.test.ts'
-/** Of whole clusters, and mostly waiting: for processes that start or leave, and for time to pass. Nothing in them is counted or timed closely. */
+/** Of whole clusters, and mostly waiting: for processes that start or leave, and for time to pass. Nothing in them is timed closely. */
 const waitingTests = [
   'audit-faults',
   'backpressure',
   'certificates',
   'conformance',
   'drain',
+  'handover',
   'http',
+  'kill-workers',
+  'mail',
   'migrate',
   'outages',
   'presence',
@@ -22,6 +25,13 @@ const longTests =
     ? []
     : ['audit-proof', 'long-outage'].map((name) => `test/cluster/${name}.test.ts`)
 
+const shared = {
+  pool: 'forks',
+  // To load modules is a third of what most files cost: it is done once for all. Nothing of a file may outlive it.
+  isolate: false,
+  hookTimeout: 60_000,
+} as const
+
 // The projects do not extend what stands here: each would start servers of its own.
 export default defineConfig({
   test: {
@@ -32,12 +42,9 @@ export default defineConfig({
           name: 'rooms',
           include: ['test/**/*.test.ts'],
           exclude: [clusterTests],
-          // To load modules is a third of what such files cost: it is done once for all. Nothing of a file may outlive it.
-          isolate: false,
-          pool: 'forks',
+          ...shared,
           maxWorkers: 4,
           testTimeout: 30_000,
-          hookTimeout: 60_000,
           sequence: { groupOrder: 0 },
         },
       },
@@ -45,10 +52,9 @@ export default defineConfig({
         test: {
           name: 'cluster-waits',
           include: waitingTests,
-          pool: 'forks',
+          ...shared,
           maxWorkers: 2,
           testTimeout: 120_000,
-          hookTimeout: 60_000,
           sequence: { groupOrder: 1 },
         },
       },
@@ -58,10 +64,9 @@ export default defineConfig({
           name: 'cluster',
           include: [clusterTests],
           exclude: [...waitingTests, ...longTests],
-          pool: 'forks',
+          ...shared,
           maxWorkers: 1,
           testTimeout: 120_000,
-          hookTimeout: 60_000,
           sequence: { groupOrder: 2 },
         },
       },

@@ -1,14 +1,14 @@
-import { Writable } from 'node:stream'
+import { Duplex } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { Flusher } from '../../transport/gateway/flusher.ts'
 
 describe('what is written in one turn', () => {
-  function streams(...names: string[]): { log: string[]; all: Writable[] } {
+  function streams(...names: string[]): { log: string[]; all: Duplex[] } {
     const log: string[] = []
     const all = names.map(
       (name) =>
-        new Writable({
+        new Duplex({
           write(chunk: Buffer, _encoding, done) {
             log.push(`${name}:${chunk.toString()}`)
             done()
@@ -26,7 +26,7 @@ describe('what is written in one turn', () => {
     const flusher = new Flusher()
     const { log, all } = streams('a', 'b', 'c')
     const write = (index: number, text: string, isReply: boolean): void => {
-      const stream = all[index] as Writable
+      const stream = all[index] as Duplex
       flusher.cork(stream, isReply)
       stream.write(text)
     }
