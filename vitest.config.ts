@@ -8,7 +8,6 @@ const waitingTests = [
   'certificates',
   'conformance',
   'drain',
-  'handover',
   'http',
   'kill-workers',
   'mail',

@@ -1,5 +1,5 @@
 /** The world outside of the sessions: it takes time, and a folder stands for a service that remembers who called it. */
-import { appendFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,13 +16,14 @@ export async function noteCall(folder: string, key: string): Promise<number> {
   return (await readFile(file, 'utf8')).length
 }
 
-/** Does a thing once for a key, whoever asks again. @returns whether it was done by this very call */
-export function doOnce(folder: string, key: string, what: string): boolean {
+/** Does a thing once for a key, whoever asks again. @returns what was done, by this call or one before */
+export function doOnce(folder: string, key: string, what: string): string {
+  const file = join(folder, key)
   try {
-    writeFileSync(join(folder, key), what, { flag: 'wx' })
-    return true
+    writeFileSync(file, what, { flag: 'wx' })
+    return what
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return readFileSync(file, 'utf8')
     throw error
   }
 }

@@ -81,12 +81,12 @@ const transfer = setup({
   actors: {
     book: fromPromise<boolean, { folder: string; id: string }>(async ({ input, signal }) => {
       await pause(150, signal)
-      return doOnce(input.folder, `${input.id}.transfer`, 'booked')
+      return doOnce(input.folder, `${input.id}.transfer`, 'booked') === 'booked'
     }),
     look: fromPromise<boolean, { folder: string; id: string }>(async ({ input, signal }) => {
       await pause(20, signal)
-      // Taken by whoever looks: a transfer that had not been booked never will be.
-      return !doOnce(input.folder, `${input.id}.transfer`, 'void')
+      // Taken by whoever looks: a transfer that had not been booked never will be. Who looks again after a crash finds the same.
+      return doOnce(input.folder, `${input.id}.transfer`, 'void') === 'booked'
     }),
   },
 }).createMachine({
