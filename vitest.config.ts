@@ -9,7 +9,6 @@ const waitingTests = [
   'conformance',
   'drain',
   'http',
-  'kill-workers',
   'mail',
   'migrate',
   'outages',

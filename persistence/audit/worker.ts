@@ -89,7 +89,7 @@ export interface AuditService {
 /** A backlog of this age, though all seems well, is worth a warning. */
 const LATE_MS = 30_000
 const HOUR_MS = 3_600_000
-/** What is said until PostgreSQL was asked for the first time. */
+/** What is said until PostgreSQL has answered for the first time, be it with an error. */
 const STARTING = 'starting'
 /** A table, or a column, is not there. */
 const UNDEFINED = new Set<string | null>(['42P01', '42703'])
@@ -163,7 +163,7 @@ class RunningAudit implements AuditService {
     const until = performance.now() + deadlineMs
     const left = (): number => Math.max(0, until - performance.now())
     this.#engine?.hurry()
-    // Also one that is told to leave while it starts: what was answered meanwhile is written by nobody else.
+    // Also one that is told to leave while it starts: what was answered meanwhile would wait for the next start.
     const isAble = (): boolean =>
       (this.#obstacle === null || this.#obstacle === STARTING) && this.#troubled.size === 0
     while (left() > 0 && isAble()) {
@@ -179,7 +179,7 @@ class RunningAudit implements AuditService {
     this.#stopping.abort()
     await this.#wakeup.stop({ deadlineMs: Math.max(500, left()) })
     await this.#engine?.stop({ deadlineMs: Math.max(500, left()) })
-    await atMost(Promise.all(this.#loops), this.#times.answerMs)
+    await atMost(Promise.all(this.#loops), Math.max(500, left()))
     this.#redis.disconnect()
     await atMost(this.#pool.end(), 1_000)
   }
@@ -195,7 +195,10 @@ class RunningAudit implements AuditService {
         await ensureDays(this.#pool, daysAhead(Date.now()))
         this.#obstacle = null
         waitMs = 200
-        if (!signal.aborted && this.#engine === null) this.#engine = this.#build()
+        if (!signal.aborted && this.#engine === null) {
+          this.#engine = this.#build()
+          if (this.#stopped !== null) this.#engine.hurry()
+        }
         await this.#retain()
         await sleep(HOUR_MS, signal)
       } catch (error) {

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
 import { afterAll, describe, it } from 'vitest'
 import type { EmbeddedServer } from '../../runtime/embedded/embedded-server.ts'
 import { startPostgres } from '../../runtime/embedded/postgres.ts'
@@ -102,6 +103,9 @@ describe.concurrent('servers that go away under load', () => {
     const start = (): Promise<EmbeddedServer> =>
       startRedis({ dataDir, binaries, durable: true, appendfsync: 'always', log: () => undefined })
     let redis = await start()
+    const asked = new Redis(redis.url)
+    expect(await asked.config('GET', 'appendfsync')).toEqual(['appendfsync', 'always'])
+    asked.disconnect()
     const cluster = await Cluster.start({ redisUrl: redis.url, databaseUrl: databaseUrl() })
     try {
       const writers = new Writers()

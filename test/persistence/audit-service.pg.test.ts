@@ -263,7 +263,8 @@ describe('the audit service', { timeout: 90_000 }, () => {
     const stopped = service.stop({ deadlineMs: 20_000 })
     await until(async () => {
       const { rows } = await place.pool.query(
-        `select 1 from pg_locks where locktype = 'advisory' and not granted`,
+        `select 1 from pg_locks join pg_database on pg_database.oid = database
+          where datname = current_database() and locktype = 'advisory' and not granted`,
       )
       return rows.length > 0
     }, 'the start waits for the lock')

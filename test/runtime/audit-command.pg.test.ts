@@ -11,7 +11,7 @@ import { AuditWakeup } from '../../persistence/audit/queue.ts'
 import { EPOCH, writeLife } from '../persistence/audit-rows.ts'
 import { AuditPlace, quiet, shortTimes, transitions, until } from '../persistence/audit-support.ts'
 import { databaseUrl, redisUrl } from '../support/servers.ts'
-import { saidBy } from './run-audit.ts'
+import { askAudit } from './run-audit.ts'
 import type { Said } from './run-audit.ts'
 
 const AUDIT = join(import.meta.dirname, '..', '..', 'dist/runtime/cli/audit.js')
@@ -39,20 +39,8 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-function audit(args: readonly string[], flags: Record<string, string> = {}): Promise<Said> {
-  const servers = {
-    'database-url': place.databaseUrl,
-    'key-prefix': place.prefix,
-    'data-dir': folder,
-    ...flags,
-  }
-  const given = Object.entries(servers).flatMap(([flag, value]) =>
-    value === '' ? [] : [`--${flag}=${value}`],
-  )
-  // What is said last counts: an argument of the caller may be a server of its own.
-  const [name, ...others] = args
-  return saidBy(name === undefined ? [] : [name, ...given, ...others])
-}
+const audit = (args: readonly string[], flags: Record<string, string> = {}): Promise<Said> =>
+  askAudit(place, folder, args, flags)
 
 it('show keeps what a client made up from looking like a line of its own', async () => {
   const forged = 'k\n    3  2026-01-31T12:00:02.000Z  event  \u001b[2K'

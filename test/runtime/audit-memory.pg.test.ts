@@ -56,6 +56,6 @@ it.each(['jsonl', 'csv'])(
     const { peakMb, bytes, said } = await run(['export', '--format', format])
     expect(said).toContain(`${(SMALL + LARGE).toLocaleString('en')} rows exported`)
     expect(bytes).toBeGreaterThan(LARGE * LARGE_BYTES)
-    expect(peakMb).toBeLessThan(300)
+    expect(peakMb).toBeLessThan(220)
   },
 )

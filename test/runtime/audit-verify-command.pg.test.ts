@@ -9,7 +9,7 @@ import { migrate } from '../../persistence/audit/migrations.ts'
 import { EPOCH, writeLife } from '../persistence/audit-rows.ts'
 import { AuditPlace, transitions } from '../persistence/audit-support.ts'
 import { databaseUrl, redisUrl } from '../support/servers.ts'
-import { saidBy } from './run-audit.ts'
+import { askAudit } from './run-audit.ts'
 import type { Said } from './run-audit.ts'
 
 const START = Date.parse('2026-01-31T12:00:00Z')
@@ -36,20 +36,8 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-function audit(args: readonly string[], flags: Record<string, string> = {}): Promise<Said> {
-  const servers = {
-    'database-url': place.databaseUrl,
-    'key-prefix': place.prefix,
-    'data-dir': folder,
-    ...flags,
-  }
-  const given = Object.entries(servers).flatMap(([flag, value]) =>
-    value === '' ? [] : [`--${flag}=${value}`],
-  )
-  // What is said last counts: an argument of the caller may be a server of its own.
-  const [name, ...others] = args
-  return saidBy(name === undefined ? [] : [name, ...given, ...others])
-}
+const audit = (args: readonly string[], flags: Record<string, string> = {}): Promise<Said> =>
+  askAudit(place, folder, args, flags)
 
 it('verify ends with 0 if all is whole, with 1 and a line for each finding, and says what it looked at', async () => {
   const whole = await audit(['verify'])

@@ -1,4 +1,5 @@
 /** Starts the servers of a test run, once, before all tests. */
+import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import pg from 'pg'
@@ -7,9 +8,12 @@ import { DataDirInUseError } from '../../runtime/embedded/data-dir-lock.ts'
 import { startEmbeddedServers, type EmbeddedServers } from '../../runtime/embedded/servers.ts'
 import './servers.ts'
 
-const DATA = join(import.meta.dirname, '..', '..', '.troupe')
+const PROJECT = join(import.meta.dirname, '..', '..')
+const DATA = join(PROJECT, '.troupe')
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  // Processes and threads of tests run what is compiled: it must be what the sources say.
+  execFileSync(process.execPath, [join(PROJECT, 'scripts/prepare.mjs')], { stdio: 'inherit' })
   const servers = await startServers(1)
   const { redisUrl, databaseUrl } = servers
   if (redisUrl === undefined || databaseUrl === undefined) throw new Error('the test servers did not start')

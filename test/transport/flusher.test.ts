@@ -1,7 +1,11 @@
 import { Duplex } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
+import type { WebSocket } from 'ws'
+import { Frame, type MessageNotification } from '../../transport/feed/subscriber.ts'
+import type { SessionId } from '../../actors/session.ts'
 import { Flusher } from '../../transport/gateway/flusher.ts'
+import { Outlet } from '../../transport/gateway/outlet.ts'
 
 describe('what is written in one turn', () => {
   function streams(...names: string[]): { log: string[]; all: Duplex[] } {
@@ -43,5 +47,20 @@ describe('what is written in one turn', () => {
     write(0, 'news', false)
     await turn()
     expect(log.slice(3)).toEqual(['c:reply', 'a:news'])
+  })
+
+  it('is a reply or a notification, as its client is told', async () => {
+    const options = { flusher: new Flusher(), limits: { maxBufferedBytes: 1e6, maxBacklogBytes: 1e6 } }
+    const { log, all } = streams('subscriber', 'sender')
+    const idle = { congested: () => undefined, relieved: () => undefined, overflowed: () => undefined }
+    const socket = { readyState: 1, OPEN: 1 } as WebSocket
+    const [subscriber, sender] = all.map((stream) => new Outlet(socket, stream, options, idle))
+    const frame = new Frame(() => 'news')
+    const news: MessageNotification = { kind: 'message', id: 's' as SessionId, message: '1', frame }
+    subscriber?.notify(news)
+    sender?.notify(news)
+    sender?.reply('reply')
+    await turn()
+    expect(log.map((line) => line.split(':')[0])).toEqual(['sender', 'subscriber'])
   })
 })

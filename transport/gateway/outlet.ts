@@ -60,7 +60,7 @@ export class Outlet {
     return this.#congested
   }
 
-  /** A reply: always written, at once. */
+  /** A reply: always written, and before the notifications of others. */
   reply(text: string): void {
     this.#write(textFrame(text), true)
   }
