@@ -1,8 +1,6 @@
 /** `npm run audit -- …` as people and scripts use it. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { partitionOf } from '../../actors/partitions.ts'
@@ -11,36 +9,19 @@ import { AuditWakeup } from '../../persistence/audit/queue.ts'
 import { EPOCH, writeLife } from '../persistence/audit-rows.ts'
 import { AuditPlace, quiet, shortTimes, transitions, until } from '../persistence/audit-support.ts'
 import { databaseUrl, redisUrl } from '../support/servers.ts'
-import { askAudit } from './run-audit.ts'
-import type { Said } from './run-audit.ts'
+import { AuditDesk, START } from './run-audit.ts'
 
 const AUDIT = join(import.meta.dirname, '..', '..', 'dist/runtime/cli/audit.js')
-const START = Date.parse('2026-01-31T12:00:00Z')
 
+let desk: AuditDesk
 let place: AuditPlace
-let folder: string
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'troupe-audit-'))
-  place = await AuditPlace.create(redisUrl(), databaseUrl())
-  await migrate(place.pool)
-  await writeLife(place, 'whole', 'order', [
-    { version: 1, atMs: START, value: 'cart', audit: { input: { of: 'Ann' }, principal: 'ann', key: 'k1' } },
-    {
-      version: 2,
-      atMs: START + 1000,
-      value: { paid: 'packing' },
-      audit: { event: { type: 'PAY' } },
-      context: { sum: 7 },
-    },
-  ])
+  desk = await AuditDesk.open()
+  place = desk.place
 })
-afterAll(async () => {
-  await place.destroy()
-  rmSync(folder, { recursive: true, force: true })
-})
+afterAll(() => desk.close())
 
-const audit = (args: readonly string[], flags: Record<string, string> = {}): Promise<Said> =>
-  askAudit(place, folder, args, flags)
+const audit: AuditDesk['ask'] = (args, flags) => desk.ask(args, flags)
 
 it('show keeps what a client made up from looking like a line of its own', async () => {
   const forged = 'k\n    3  2026-01-31T12:00:02.000Z  event  \u001b[2K'
@@ -122,7 +103,7 @@ it('export writes rows to where it is told, and ends when its reader has enough'
     })),
   )
   const child = spawn(process.execPath, [AUDIT, 'export'], {
-    cwd: folder,
+    cwd: desk.folder,
     env: { PATH: process.env['PATH'], DATABASE_URL: place.databaseUrl },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -1,43 +1,21 @@
 /** `npm run audit -- verify` as people and scripts use it, alone and beside Redis. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseSessionId } from '../../actors/session.ts'
 import { partitionOf } from '../../actors/partitions.ts'
-import { migrate } from '../../persistence/audit/migrations.ts'
 import { EPOCH, writeLife } from '../persistence/audit-rows.ts'
-import { AuditPlace, transitions } from '../persistence/audit-support.ts'
-import { databaseUrl, redisUrl } from '../support/servers.ts'
-import { askAudit } from './run-audit.ts'
-import type { Said } from './run-audit.ts'
+import { transitions, type AuditPlace } from '../persistence/audit-support.ts'
+import { redisUrl } from '../support/servers.ts'
+import { AuditDesk, START } from './run-audit.ts'
 
-const START = Date.parse('2026-01-31T12:00:00Z')
-
+let desk: AuditDesk
 let place: AuditPlace
-let folder: string
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'troupe-audit-'))
-  place = await AuditPlace.create(redisUrl(), databaseUrl())
-  await migrate(place.pool)
-  await writeLife(place, 'whole', 'order', [
-    { version: 1, atMs: START, value: 'cart', audit: { input: { of: 'Ann' }, principal: 'ann', key: 'k1' } },
-    {
-      version: 2,
-      atMs: START + 1000,
-      value: { paid: 'packing' },
-      audit: { event: { type: 'PAY' } },
-      context: { sum: 7 },
-    },
-  ])
+  desk = await AuditDesk.open()
+  place = desk.place
 })
-afterAll(async () => {
-  await place.destroy()
-  rmSync(folder, { recursive: true, force: true })
-})
+afterAll(() => desk.close())
 
-const audit = (args: readonly string[], flags: Record<string, string> = {}): Promise<Said> =>
-  askAudit(place, folder, args, flags)
+const audit: AuditDesk['ask'] = (args, flags) => desk.ask(args, flags)
 
 it('verify ends with 0 if all is whole, with 1 and a line for each finding, and says what it looked at', async () => {
   const whole = await audit(['verify'])

@@ -22,6 +22,7 @@ import {
   type SessionRecord,
 } from '../../actors/session.ts'
 import { Audience, type AudienceOptions } from './audience.ts'
+import { MAX_HELD, NOTHING_HELD, withNews, type HeldNews } from './held-news.ts'
 import type { Subscriber } from './subscriber.ts'
 
 export interface SubjectOptions extends AudienceOptions {
@@ -38,10 +39,6 @@ export interface SubjectOptions extends AudienceOptions {
   readonly retryMs: { readonly first: number; readonly longest: number }
 }
 
-/** More waiting news than this is not worth sorting: read again at once. */
-const MAX_HELD = 256
-/** Shared, since mostly nothing is held and there are many subjects. */
-const NONE: readonly SessionUpdated[] = []
 const OPENED = Promise.resolve()
 
 export class Subject {
@@ -55,7 +52,7 @@ export class Subject {
   /** The newest record seen in any way; at or after every member's `seen`. */
   #latest: SessionRecord | null = null
   #ended: Position | null = null
-  #held = NONE
+  #held = NOTHING_HELD
   /** A position that is known to exist while its news has not come yet. */
   #expected: Position | null = null
   #holdTimer: { cancel(): void } | null = null
@@ -93,7 +90,7 @@ export class Subject {
     this.#stopped = true
     for (const timer of [this.#holdTimer, this.#goneTimer, this.#retryTimer]) timer?.cancel()
     this.#audience.clear()
-    this.#held = NONE
+    this.#held = NOTHING_HELD
   }
 
   // ── subscribers ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -240,20 +237,18 @@ export class Subject {
   /** Nobody has been told anything: the row of news starts here. */
   #restart(position: Position): void {
     this.#known = position
-    this.#held = NONE
+    this.#held = NOTHING_HELD
     this.#expected = null
     this.#disarmHold()
   }
 
   #hold(news: SessionUpdated): void {
-    if (this.#held.some((held) => comparePositions(held.record, news.record) === 0)) return
-    this.#held = [...this.#held, news].sort((a, b) => comparePositions(a.record, b.record))
-    if (this.#held.length > MAX_HELD) {
-      this.#held = this.#held.slice(1)
-      this.#read(false)
-    } else {
-      this.#armHold()
-    }
+    const held = withNews(this.#held, news)
+    if (held === this.#held) return
+    const isTooMuch = held.length > MAX_HELD
+    this.#held = isTooMuch ? held.slice(1) : held
+    if (isTooMuch) this.#read(false)
+    else this.#armHold()
   }
 
   #apply(news: SessionUpdated): void {
@@ -330,7 +325,7 @@ export class Subject {
 
   #wasRead(
     record: SessionRecord | null,
-    before: { readonly held: readonly SessionUpdated[]; readonly expected: Position | null },
+    before: { readonly held: HeldNews; readonly expected: Position | null },
     gone: boolean,
   ): void {
     if (this.#audience.size === 0 || this.#known === null) return
@@ -391,7 +386,7 @@ export class Subject {
     this.#ended = told.position
     this.#latest = null
     this.#known = null
-    this.#held = NONE
+    this.#held = NOTHING_HELD
     this.#expected = null
     this.#disarmHold()
     const missed = known !== null && known.epoch === position.epoch && position.version > known.version + 1

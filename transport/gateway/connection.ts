@@ -23,6 +23,7 @@ import { IdleWatch } from './idle-watch.ts'
 import type { GatewayLimits } from './limits.ts'
 import { prepare, type MethodContext, type Prepared } from './methods.ts'
 import { Outlet, type OutletOwner } from './outlet.ts'
+import { leaving, tooFast, unknownCaller } from './refusals.ts'
 import { RequestOrder } from './request-order.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { TokenBucket, type Rate } from './token-bucket.ts'
@@ -242,21 +243,11 @@ export class Connection implements Client, SocketOwner, OutletOwner {
       return
     }
     if (this.#isGuest() && !OPEN_METHODS.includes(request.method)) {
-      call.fail(
-        new TroupeError(
-          'unauthenticated',
-          'Say who you are first: send `authenticate` with a token, and wait for its reply.',
-        ),
-      )
+      call.fail(unknownCaller())
       return
     }
     if (this.#retiring) {
-      call.fail(
-        new TroupeError(
-          'draining',
-          'This process is leaving. Nothing was done: connect again and send it again.',
-        ),
-      )
+      call.fail(leaving())
       return
     }
     let prepared: Prepared
@@ -396,10 +387,4 @@ export class Connection implements Client, SocketOwner, OutletOwner {
   endTold(id: SessionId): void {
     this.#heldEnds.told(id)
   }
-}
-
-function tooFast(retryAfterMs: number): TroupeError {
-  return new TroupeError('rate_limited', `Too many requests: send it again in ${retryAfterMs} ms.`, {
-    details: { retryAfterMs },
-  })
 }
