@@ -69,6 +69,8 @@ export interface CommitEntry extends EntryBase {
   /** Number of this commit among those of this process; the same number is never used for another. */
   readonly number: number
   readonly base: Position | null
+  /** The whole record at `base`, where it is known: a store that finds it so needs not look at more. */
+  readonly found?: SessionRecord
   readonly machine: string
   readonly machineVersion: number
   /** The session's lifetimes, and which of both counts from now. */
@@ -120,6 +122,8 @@ export type StoreOutcome =
       readonly expiresAt: number | null
       /** With the times that the commit decided on. */
       readonly timers: string
+      /** As the record has them now. */
+      readonly writers: string
     }
   /** This commit number was taken before; these are its versions. */
   | {

@@ -1,28 +1,30 @@
 /**
- * A record as text: `<header>\n<state>\n<internals>`. The header is words in a fixed order that `commit.lua` reads and
- * writes at each commit; the other two lines are JSON text and copied untouched. JSON text holds no line feed, so lines
- * need no escaping.
+ * A record as text: `<header>\n<internals>\n<state>`. The header is words in a fixed order that `commit.lua` reads and
+ * writes; the other two lines are JSON text and copied untouched. JSON text holds no line feed, so lines need no escaping.
  *
- * Header: `2` (the format), epoch, version, commit id, machine, machine version, created, updated, expires (ms, 0:
- * never), ttl, ttl when done (ms, 0: unlimited), done (0|1), reservation (`<node>:<until>` or `-`), timers
- * (`;<key>:<due>`… or `-`), runs (`;<key>:<node>`… or `-`), writers
- * (`;<node>:<commit number>:<first version>:<last version>:<time>:<epoch>`… or `-`).
- * Tombstone, for a while after a session's end: `2t`, epoch, version, commit id, reason, writers; no further lines.
+ * Header: `3` (the format), updated, expires (ms, 0: never), reservation (`<node>:<until>` or `-`), epoch, version, commit id,
+ * machine, machine version, created, ttl, ttl when done (ms, 0: unlimited), done (0|1), timers (`;<key>:<due>`… or `-`), runs
+ * (`;<key>:<node>`… or `-`), writers (`;<node>:<commit number>:<first version>:<last version>:<time>:<epoch>`… or `-`; the time
+ * of who wrote the record is `-`: it is that of the record). What only Redis decides at each commit stands in front, so that
+ * all behind it can come from the writer in one piece.
+ * Tombstone, for a while after a session's end: `3t`, epoch, version, commit id, reason, writers; no further lines.
  */
 import type { Position, SessionId, SessionRecord } from './session.ts'
 
 /** Format of records. A record of another format is refused, never guessed at. */
-export const RECORD_FORMAT = 2
+export const RECORD_FORMAT = 3
 
-/** How many characters of a record {@link parsePosition} needs. */
-export const POSITION_LENGTH = 64
+/** How many characters of a record {@link parseHead} needs. */
+export const HEAD_LENGTH = 256
 
-const POSITION = /^2t? (\d+) (\d+) /
+const HEAD = /^3(?:t| \d+ \d+ \S+) (\d+) (\d+) (\S+) /
 
-/** The position of a record or tombstone from its first characters; `null` if they are of neither. */
-export function parsePosition(start: string): Position | null {
-  const found = POSITION.exec(start)
-  return found === null ? null : { epoch: found[1] ?? '', version: Number(found[2]) }
+/** Where a session stands, and by which commit, from the first characters of its record or tombstone; `null` if they are of neither. */
+export function parseHead(start: string): (Position & Pick<SessionRecord, 'commitId'>) | null {
+  const found = HEAD.exec(start)
+  return found === null
+    ? null
+    : { epoch: found[1] ?? '', version: Number(found[2]), commitId: found[3] ?? '' }
 }
 
 /** @returns `null` if the text is a tombstone, or not a record of this format. */
@@ -32,8 +34,9 @@ export function parseRecord(id: SessionId, text: string): SessionRecord | null {
   if (first < 0 || second < 0) return null
   const words = text.slice(0, first).split(' ')
   if (words[0] !== String(RECORD_FORMAT)) return null
-  const [, epoch, version, commitId, machine, machineVersion, created, updated, expires, ttl, doneTtl] = words
-  const [timers = '-', runs = '-'] = words.slice(13, 15)
+  const [, updated, expires, , epoch, version, commitId, machine, machineVersion, created, ttl, doneTtl] =
+    words
+  const [timers = '-', runs = '-', writers = '-'] = words.slice(13, 16)
   return {
     id,
     epoch: epoch ?? '',
@@ -48,7 +51,37 @@ export function parseRecord(id: SessionId, text: string): SessionRecord | null {
     doneTtlMs: Number(doneTtl) || null,
     timers,
     runs,
-    state: text.slice(first + 1, second),
-    internals: text.slice(second + 1),
+    writers,
+    internals: text.slice(first + 1, second),
+    state: text.slice(second + 1),
   }
+}
+
+/** How the text of this record begins, up to its commit: whoever finds it so finds all of it as it is known. */
+export function glanceAt({ updatedAt, expiresAt, epoch, version, commitId }: SessionRecord): string {
+  return `3 ${updatedAt} ${expiresAt ?? 0} - ${epoch} ${version} ${commitId} `
+}
+
+/** A process that has not written for so long sends no commit again. */
+const WRITER_MS = 600_000
+
+/** The writers of a record, but for this process, as they stand in the next one. */
+export function otherWriters({ writers, updatedAt }: SessionRecord, node: string): string {
+  if (writers === '-') return ''
+  if (writers.startsWith(`;${node}:`)) {
+    // Who was before is kept as long as nobody else comes: they do not become more.
+    const others = writers.indexOf(';', 1)
+    return others < 0 ? '' : writers.slice(others)
+  }
+  return writers
+    .slice(1)
+    .split(';')
+    .map((writer) => {
+      const [name, number, first, last, time, epoch] = writer.split(':')
+      const at = time === '-' ? updatedAt : Number(time)
+      return name === node || at + WRITER_MS < updatedAt
+        ? ''
+        : `;${name}:${number}:${first}:${last}:${at}:${epoch}`
+    })
+    .join('')
 }

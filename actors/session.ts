@@ -45,6 +45,8 @@ export interface SessionRecord extends Position {
   readonly timers: string
   /** Which process runs which of its promise actors, see `encodeRuns`; `-`: it has none. */
   readonly runs: string
+  /** Which process has written it lately, and what; `-`: nobody that it knows of. Only the store reads it. */
+  readonly writers: string
   /** JSON text of the public part: `{"status","value","context","tags","accepts","output"?}`. */
   readonly state: string
   /** JSON text of what else the machine needs to go on (history, children): never shown to clients. */
@@ -59,6 +61,11 @@ export interface PublicState {
   readonly tags: readonly string[]
   readonly accepts: readonly string[]
   readonly output?: unknown
+}
+
+/** Whether the session has not ended: a record's state begins with its status. */
+export function isActive({ state }: Pick<SessionRecord, 'state'>): boolean {
+  return state.startsWith('{"status":"active"')
 }
 
 const ID = /^[A-Za-z0-9][A-Za-z0-9_.:@~-]{0,127}$/

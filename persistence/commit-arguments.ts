@@ -1,8 +1,10 @@
 /** Store entries as the arguments of `commit.lua`, in the order that its header lists. */
 import { partitionOf } from '../actors/partitions.ts'
-import type { CommitEntry, StoreEntry } from '../actors/ports.ts'
+import type { CommandKey, CommitEntry, StoreEntry } from '../actors/ports.ts'
+import { glanceAt, otherWriters } from '../actors/record-text.ts'
+import { isActive } from '../actors/session.ts'
+import type { SessionRecord } from '../actors/session.ts'
 import type { Keys } from './keys.ts'
-import { KEY_TTL_MARGIN_MS } from './store-times.ts'
 
 interface CommitCall {
   readonly keys: string[]
@@ -24,42 +26,117 @@ export function encodeCall(
   })
   const call: CommitCall = { keys: [], args: [node, commandKeyTtlMs, partitions.size] }
   for (const partition of partitions.keys()) {
-    call.keys.push(keys.home(partition), keys.timers(partition), keys.outbox(partition), keys.mail(partition))
+    call.keys.push(keys.home(partition), keys.timers(partition), keys.outbox(partition))
     call.args.push(keys.base(partition))
   }
   entries.forEach((entry, index) => {
     const partition = numbers[index] ?? 0
-    call.keys.push(keys.session(entry.id, partition), keys.commandKeys(entry.id, partition))
-    encodeEntry(entry, partitions.get(partition) ?? 0, node, call.args)
+    const from = call.keys.length
+    const mail = entry.kind === 'commit' ? mailArguments(entry) : NO_MAIL
+    call.keys.push(keys.session(entry.id, partition))
+    if (entry.keys.length > 0 || mail.length > 0 || (entry.kind === 'commit' && entry.base === null))
+      call.keys.push(keys.commandKeys(entry.id, partition))
+    if (mail.length > 0) call.keys.push(keys.mail(partition))
+    encodeEntry(entry, partitions.get(partition) ?? 0, call.keys.length - from, node, mail, call.args)
   })
   return call
 }
 
-function encodeEntry(entry: StoreEntry, partition: number, node: string, args: (string | number)[]): void {
+/** @param keySpan how many of KEYS belong to it */
+function encodeEntry(
+  entry: StoreEntry,
+  partition: number,
+  keySpan: number,
+  node: string,
+  mail: readonly string[],
+  args: (string | number)[],
+): void {
+  const { kind, id, keys, reserve } = entry
   const number = entry.kind === 'check' ? 0 : entry.number
-  const base = entry.base ?? NO_POSITION
-  const mail = entry.kind === 'commit' ? mailArguments(entry) : NO_MAIL
-  // The record's own state, where the audit's is another.
-  const last = entry.kind === 'commit' ? entry.transitions.at(-1) : undefined
-  const apart = last?.auditedState === undefined ? [] : [last.state]
-  const own =
-    entry.kind === 'check'
-      ? 0
-      : entry.kind === 'end'
-        ? 2
-        : 2 + 3 * entry.transitions.length + mail.length + apart.length
-  const span = 1 + 2 * entry.keys.length + own
-  const head = `${span} ${entry.kind} ${partition} ${entry.id} ${number} ${entry.reserve ? 1 : 0} ${entry.keys.length} ${base.epoch} ${base.version}`
-  args.push(entry.kind === 'commit' ? `${head}${commitWords(entry, mail.length / 2)} ${apart.length}` : head)
-  for (const { digest, fingerprint } of entry.keys) args.push(digest, fingerprint)
+  const { epoch, version } = entry.base ?? NO_POSITION
+  // Its place, as only what follows tells how much that is.
+  const at = args.push('') - 1
+  for (const key of keys) args.push(key.digest, key.fingerprint, versionOf(key, entry))
+  let ofCommit = ''
+  let firesAt = ''
   if (entry.kind === 'end') args.push(entry.reason, entry.audit)
-  if (entry.kind !== 'commit') return
-  args.push(entry.internals, feedHead(entry, node))
-  entry.transitions.forEach(({ kind, audit, state, auditedState, key }, index) => {
-    const keyIndex = key === null ? 0 : entry.keys.indexOf(key) + 1
-    args.push(`${kind} ${base.version + 1 + index} ${keyIndex}`, audit, auditedState ?? state)
-  })
-  args.push(...mail, ...apart)
+  else if (entry.kind === 'commit') {
+    ofCommit = encodeCommit(entry, node, mail, args)
+    firesAt = ` ${entry.firesAt ?? '-'}`
+  }
+  args[at] =
+    `${args.length - at} ${kind} ${partition} ${keySpan} ${keys.length} ${id} ${ofCommit}${number} ${reserve ? 1 : 0} ${epoch} ${version}${firesAt}`
+}
+
+const NO_POSITION = { epoch: '-', version: 0 }
+
+/** The version that a command key is remembered with; 0: this entry makes none of it. */
+function versionOf(key: CommandKey, entry: StoreEntry): number {
+  if (entry.kind !== 'commit') return 0
+  const index = entry.transitions.findIndex((transition) => transition.key === key)
+  return index < 0 ? 0 : (entry.base?.version ?? 0) + 1 + index
+}
+
+/** Appends what only a commit has. @returns its words, with a space behind them */
+function encodeCommit(
+  entry: CommitEntry,
+  node: string,
+  mail: readonly string[],
+  args: (string | number)[],
+): string {
+  const { id, number, base, transitions, done } = entry
+  const from = base?.version ?? 0
+  const known = glanceable(entry)
+  const commitId = `${node}-${number}`
+  const lives = `${entry.ttlMs ?? 0} ${entry.doneTtlMs ?? 0} ${done ? 1 : 0} ${entry.timers} ${entry.runs}`
+  const writers = known === null ? '-' : writersAfter(known, entry, node)
+  const begin = args.length
+  args.push(
+    known === null ? '' : glanceAt(known),
+    ` - ${base?.epoch ?? '-'} ${from + transitions.length} ${commitId} ${entry.machine} ${entry.machineVersion} ${known?.createdAt ?? '-'} ${lives} ${writers}\n${entry.internals}\n`,
+    feedHead(entry, node),
+  )
+  const header = `${id} ${base?.epoch ?? '-'}`
+  const behind = `${commitId} ${known?.commitId ?? '-'}`
+  let version = from
+  let stateAt = 0
+  for (const { kind, audit, state, auditedState } of transitions) {
+    args.push(`${header} ${++version} ${behind} ${kind}`, audit, auditedState ?? state)
+    stateAt = args.length - begin
+  }
+  args.push(...mail)
+  const last = transitions.at(-1)
+  if (last?.auditedState !== undefined) stateAt = args.push(last.state) - begin
+  const lifetime = (done ? entry.doneTtlMs : entry.ttlMs) ?? 0
+  return `${lifetime} ${stateAt} ${transitions.length} ${mail.length / 2} ${entry.history} `
+}
+
+/**
+ * The record that the commit rests on, if it is known as a whole and all that is to be written follows from it: nothing is
+ * armed, ends or changes hands.
+ */
+function glanceable(entry: CommitEntry): SessionRecord | null {
+  const { found = null, machine, machineVersion, ttlMs, doneTtlMs, done, timers, runs, firesAt } = entry
+  if (found === null || done || timers !== '-' || runs !== '-' || firesAt !== null) return null
+  const isAsBefore =
+    isActive(found) &&
+    found.timers === '-' &&
+    found.runs === '-' &&
+    found.machine === machine &&
+    found.machineVersion === machineVersion &&
+    found.ttlMs === ttlMs &&
+    found.doneTtlMs === doneTtlMs
+  return isAsBefore ? found : null
+}
+
+/** Who has written the session lately once this commit is made. A commit at a glance brings it, and knows it afterwards. */
+export function writersAfter(
+  found: SessionRecord,
+  { number, transitions }: CommitEntry,
+  node: string,
+): string {
+  const { epoch, version } = found
+  return `;${node}:${number}:${version + 1}:${version + transitions.length}:-:${epoch}${otherWriters(found, node)}`
 }
 
 const NO_MAIL: readonly string[] = []
@@ -73,28 +150,6 @@ function mailArguments({ base, transitions }: CommitEntry): readonly string[] {
       event,
     ]),
   )
-}
-
-const NO_POSITION = { epoch: '-', version: 0 }
-
-function commitWords(entry: CommitEntry, mailCount: number): string {
-  const {
-    base,
-    machine,
-    machineVersion,
-    ttlMs,
-    doneTtlMs,
-    done,
-    transitions,
-    timers,
-    runs,
-    firesAt,
-    history,
-  } = entry
-  const lifetime = (done ? doneTtlMs : ttlMs) ?? 0
-  const from = base?.version ?? 0
-  const count = transitions.length
-  return ` ${machine} ${machineVersion} ${ttlMs ?? 0} ${doneTtlMs ?? 0} ${done ? 1 : 0} ${lifetime} ${lifetime + KEY_TTL_MARGIN_MS} ${from + 1} ${from + count} ${count} ${mailCount} ${timers} ${runs} ${firesAt ?? '-'} ${history}`
 }
 
 /** Everything of the feed message but the record, see `parseFeedMessage`. */

@@ -1,15 +1,19 @@
 /** Answers of `commit.lua` as outcomes. */
 import type { StoreEntry, StoreOutcome } from '../actors/ports.ts'
 import { parseRecord } from '../actors/record-text.ts'
+import { writersAfter } from './commit-arguments.ts'
 import type { EndReason, SessionId, SessionRecord } from '../actors/session.ts'
 
-type Reply = readonly [string, ...unknown[]]
+/** A text: the commit found its session as it was known, and this is when, and when that expires. */
+export type Reply = string | readonly [string, ...unknown[]]
 
 /** What a server says that will take writes again later. */
 const REFUSED_FOR_NOW = /^(OOM|READONLY|MISCONF|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|LOADING)\b/
 
-export function parseOutcome(entry: StoreEntry, reply: Reply): StoreOutcome {
+/** @param node of this process */
+export function parseOutcome(entry: StoreEntry, reply: Reply, node: string): StoreOutcome {
   const { id } = entry
+  if (typeof reply === 'string') return writtenAtAGlance(entry, reply, node)
   const [kind, ...rest] = reply
   const text = (index: number): string => String(rest[index])
   const number = (index: number): number => Number(rest[index])
@@ -24,6 +28,7 @@ export function parseOutcome(entry: StoreEntry, reply: Reply): StoreOutcome {
         createdAt: number(3),
         expiresAt: number(4) || null,
         timers: text(5),
+        writers: text(6),
       }
     case 'duplicate':
       return {
@@ -65,6 +70,26 @@ export function parseOutcome(entry: StoreEntry, reply: Reply): StoreOutcome {
       return { kind, dueMs: number(0) || null }
     default:
       return refused(text(0))
+  }
+}
+
+/** Of such a commit the process itself knows all but the times. */
+function writtenAtAGlance(entry: StoreEntry, reply: string, node: string): StoreOutcome {
+  if (entry.kind !== 'commit' || entry.found === undefined)
+    return refused(`the server has answered a ${entry.kind} as it answers commits`)
+  const { found, transitions } = entry
+  const { epoch, version, createdAt } = found
+  const gap = reply.indexOf(' ')
+  return {
+    kind: 'committed',
+    epoch,
+    firstVersion: version + 1,
+    version: version + transitions.length,
+    time: Number(reply.slice(0, gap)),
+    createdAt,
+    expiresAt: Number(reply.slice(gap + 1)) || null,
+    timers: '-',
+    writers: writersAfter(found, entry, node),
   }
 }
 

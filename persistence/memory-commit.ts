@@ -167,6 +167,7 @@ function finish(
     createdAt,
     expiresAt: null,
     timers: '-',
+    writers: '-',
   }
 }
 
@@ -197,6 +198,8 @@ function write(call: MemoryCall, entry: CommitEntry, found: KeptRecord | Tombsto
     doneTtlMs,
     timers,
     runs,
+    // It keeps them apart.
+    writers: '-',
     state: transitions.at(-1)?.state ?? '',
     internals: entry.internals,
   }
@@ -244,7 +247,17 @@ function write(call: MemoryCall, entry: CommitEntry, found: KeptRecord | Tombsto
   server.publish(message)
   if (entry.history > 0) server.remember(message, entry.history)
   const { createdAt, expiresAt } = record
-  return { kind: 'committed', epoch, firstVersion, version, time: nowMs, createdAt, expiresAt, timers }
+  return {
+    kind: 'committed',
+    epoch,
+    firstVersion,
+    version,
+    time: nowMs,
+    createdAt,
+    expiresAt,
+    timers,
+    writers: '-',
+  }
 }
 
 /** Newer than the life before, if there was one. */

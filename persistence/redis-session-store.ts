@@ -19,11 +19,12 @@ import type {
   StoreEntry,
   StoreOutcome,
 } from '../actors/ports.ts'
-import { POSITION_LENGTH, parsePosition, parseRecord } from '../actors/record-text.ts'
+import { HEAD_LENGTH, parseHead, parseRecord } from '../actors/record-text.ts'
 import { compareEpochs, comparePositions } from '../actors/session.ts'
 import type { Epoch, Position, SessionId, SessionRecord } from '../actors/session.ts'
 import { encodeCall } from './commit-arguments.ts'
 import { isRefusal, parseOutcome } from './commit-results.ts'
+import type { Reply } from './commit-results.ts'
 import type { Keys } from './keys.ts'
 import { parseMailEntry } from './mail-entry.ts'
 import { agreeOnLayout } from './layout.ts'
@@ -147,9 +148,9 @@ export class RedisSessionStore implements SessionStore {
     const replies = await this.#commit.run(this.#commits, keys, args).catch((error: unknown) => {
       throw asFailure(error)
     })
-    const outcomes = (replies as [string, ...unknown[]][]).map((reply, index) => {
+    const outcomes = (replies as Reply[]).map((reply, index) => {
       const entry = entries[index] as StoreEntry
-      const outcome = parseOutcome(entry, reply)
+      const outcome = parseOutcome(entry, reply, this.node)
       if (outcome.kind === 'committed') this.#tellTime(outcome.time)
       if (tellsNewFloor(entry, outcome, reply)) this.#isCompared = false
       return outcome
@@ -201,13 +202,14 @@ export class RedisSessionStore implements SessionStore {
   async positions(ids: readonly SessionId[]): Promise<(Position | null)[]> {
     await this.#whenCompared()
     const starts = await Promise.all(
-      ids.map((id) => this.#reads.getrange(this.#keys.session(id), 0, POSITION_LENGTH - 1)),
+      ids.map((id) => this.#reads.getrange(this.#keys.session(id), 0, HEAD_LENGTH - 1)),
     ).catch((error: unknown) => {
       throw asFailure(error)
     })
     return starts.map((start, index) => {
-      const position = parsePosition(start)
-      if (position === null) return null
+      const head = parseHead(start)
+      if (head === null) return null
+      const position = { epoch: head.epoch, version: head.version }
       const floor = { epoch: this.#floors[partitionOf(ids[index] ?? '')] ?? '', version: position.version }
       return comparePositions(position, floor) < 0 ? floor : position
     })
@@ -362,11 +364,11 @@ function parseDue(member: string, dueMs: number): Due {
 }
 
 /** Whether an answer shows that a partition's floor was raised without a new connection. */
-function tellsNewFloor(entry: StoreEntry, outcome: StoreOutcome, reply: readonly unknown[]): boolean {
+function tellsNewFloor(entry: StoreEntry, outcome: StoreOutcome, reply: Reply): boolean {
   if (outcome.kind === 'committed')
     return entry.kind === 'commit' && entry.base !== null && entry.base.epoch !== outcome.epoch
   if (outcome.kind !== 'stale') return false
-  return parsePosition(String(reply[2]).slice(0, POSITION_LENGTH))?.epoch !== outcome.record.epoch
+  return parseHead(String(reply[2]).slice(0, HEAD_LENGTH))?.epoch !== outcome.record.epoch
 }
 
 /** An error of a command or its connection, as opposed to one of ours. */

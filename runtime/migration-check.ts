@@ -1,10 +1,10 @@
 /** What would become of stored sessions under the definitions of a deployment, before it is made. */
 import { messageOf } from '../actors/errors.ts'
 import type { Registry } from '../actors/registry.ts'
+import { isActive } from '../actors/session.ts'
 import type { SessionRecord } from '../actors/session.ts'
 import { checkSize } from './host/session-size.ts'
 import type { HostLimits } from './host/host-parts.ts'
-import { isActive } from './host/versions.ts'
 
 /** Sessions that could not go on are named up to this number of each version; the others are counted. */
 const MAX_NAMED = 20

@@ -37,6 +37,7 @@ export function createBasket(): { kernel: Kernel; live: Live; record: SessionRec
     doneTtlMs: 3_600_000,
     timers: '-',
     runs: '-',
+    writers: '-',
     state: plan.state,
     internals: plan.internals,
   }

@@ -2,6 +2,7 @@
 import { Redis } from 'ioredis'
 import type pg from 'pg'
 import { PARTITIONS } from '../../actors/partitions.ts'
+import { HEAD_LENGTH, parseHead } from '../../actors/record-text.ts'
 import { parseSessionId } from '../../actors/session.ts'
 import { Keys } from '../keys.ts'
 import type { Newest } from './newest.ts'
@@ -25,9 +26,6 @@ export interface Comparison {
 
 const AT_ONCE = 500
 const MAX_NAMED = 100
-/** Enough of a record to read its position and commit. */
-const HEAD_BYTES = 400
-const HEAD = /^2t? (\d+) (\d+) (\S+) /
 
 /**
  * Whether the commit is there, or was as the session's newest until its day was dropped; and the newest position that is there of
@@ -140,12 +138,10 @@ async function* newestInRedis(
 
 async function readHeads(redis: Redis, keys: Keys, ids: readonly string[]): Promise<Newest[]> {
   const known = ids.map(parseSessionId).filter((id) => id !== null)
-  const texts = await Promise.all(known.map((id) => redis.getrange(keys.session(id), 0, HEAD_BYTES)))
+  const texts = await Promise.all(known.map((id) => redis.getrange(keys.session(id), 0, HEAD_LENGTH - 1)))
   return known.flatMap((sessionId, index) => {
-    const found = HEAD.exec(texts[index] ?? '')
-    if (found === null) return []
-    const [, epoch = '', version = '', commitId = ''] = found
-    return [{ sessionId, epoch, version: Number(version), commitId }]
+    const head = parseHead(texts[index] ?? '')
+    return head === null ? [] : [{ sessionId, ...head }]
   })
 }
 

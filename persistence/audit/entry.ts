@@ -2,7 +2,7 @@
  * Entries of the outbox, as `commit.lua` appends them, and the rows of the audit that they become. An entry has three
  * fields, because each one costs Redis and its reader as much as the text in it:
  *
- * - `h`: `<session id> <epoch> <version> <commit id> <commit id before it, or -> <time in ms> <kind>`
+ * - `h`: `<session id> <epoch> <version> <commit id> <commit id before it, or -> <kind> <time in ms>`
  * - `m`: what happened, JSON
  * - `s`: the public state after it, JSON; empty where the session ended by it
  *
@@ -56,9 +56,9 @@ const words = [
   { pattern: '0|[1-9][0-9]*', longest: 18, problem: 'is not a version (decimal, at most 18 digits)' },
   { pattern: '[!-~]+', longest: 200, problem: 'is not a commit id' },
   { pattern: '[!-~]+', longest: 200, problem: 'is not the commit id before it, or -' },
+  { pattern: '[a-z][a-z-]*', longest: 40, problem: 'is not a kind of transition' },
   // Milliseconds up to the year 5138: what lies beyond is no time of a commit, and no day of a partition.
   { pattern: '0|[1-9][0-9]*', longest: 14, problem: 'is not a time in milliseconds' },
-  { pattern: '[a-z][a-z-]*', longest: 40, problem: 'is not a kind of transition' },
 ]
 
 /** All words at once. Lengths are compared after: counting them here would make it three times as slow. */
@@ -81,8 +81,8 @@ export function parseEntry({ partition, streamId, fields }: OutboxEntry): Parsed
     epoch: found[2] ?? '',
     version: found[3] ?? '',
     commitId: found[4] ?? '',
-    timeMs: found[6] ?? '',
-    kind: found[7] ?? '',
+    kind: found[6] ?? '',
+    timeMs: found[7] ?? '',
     audit,
     state,
   }

@@ -74,7 +74,7 @@ async function blankRejects(client: pg.PoolClient, sessionId: string): Promise<n
     const parsed = parseEntry({ partition, streamId, fields: fieldsOf(fields) })
     if (parsed.kind !== 'row') continue
     const { row } = parsed
-    const [id, epoch, version, commitId, previous, timeMs, kind] = row.header.toString('latin1').split(' ')
+    const [id, epoch, version, commitId, previous, kind, timeMs] = row.header.toString('latin1').split(' ')
     const { machine, machineVersion, node } = whoMade(row.audit)
     await client.query('savepoint blank')
     try {

@@ -16,10 +16,10 @@ import { marksOf } from './marks.ts'
 const BATCH = `
   with batch as materialized (
     select word[1] as session_id, word[2]::bigint as epoch, word[3]::bigint as version, word[4] as commit_id,
-           nullif(word[5], '-') as previous_commit_id, word[7] as kind, audit::jsonb as audit,
+           nullif(word[5], '-') as previous_commit_id, word[6] as kind, audit::jsonb as audit,
            nullif(state, '')::jsonb as state, is_head, nullif(last_state, '')::jsonb as last_state, nullif(marks, '')::jsonb as marks,
-           date '1970-01-01' + (word[6]::bigint / 86400000)::integer as day,
-           timestamptz 'epoch' + word[6]::bigint * interval '1 ms' as committed_at,
+           date '1970-01-01' + (word[7]::bigint / 86400000)::integer as day,
+           timestamptz 'epoch' + word[7]::bigint * interval '1 ms' as committed_at,
            timestamptz 'epoch' + nullif(created_ms, '')::bigint * interval '1 ms' as created_at
       from (select string_to_array(header, ' ') as word, audit, state, head = 't' as is_head, last_state, created_ms, marks
               from rows from (string_to_table($1, E'\\n'), string_to_table($2, E'\\n'), string_to_table($3, E'\\n'),

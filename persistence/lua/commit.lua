@@ -1,21 +1,27 @@
 --[[
 The one place where the state of sessions changes. Takes an array of entries and answers each by itself.
 
-KEYS  for each partition concerned: home, timers, outbox, mail; then for each entry: its session key, its command keys' key
+KEYS  for each partition concerned: home, timers, outbox; then for each entry: its session key; its command keys' key, where it has
+      command keys or may begin a life; the partition's mail, where it sends some
 ARGV  node, command key TTL in ms, number of partitions, per partition its key base `<prefix>:{<tag>}:`, then the
       entries one after another (see persistence/commit-arguments.ts, which writes what is read here). An entry begins
       with a line of words, because an argument of its own costs more than a word:
-        span(how many arguments it has) kind partition(1…) id number reserve(0|1) keys baseEpoch baseVersion(`-` and 0: none)
-        and of a commit: machine machineVersion ttl doneTtl(ms, 0: unlimited) done(0|1) lifetime(ms, 0: unlimited)
-        keyTtl(ms) firstVersion lastVersion transitions mails timers(`;key:time`…, time `+delay` where it
-        is decided here, or `-`) runs(`;key:node`… or `-`) firesAt(ms, or `-`: refused as early before)
-        history(how many commits the session keeps) apart(1: the audit's last state is not the record's, which comes last; or 0)
-      then for each key: digest, fingerprint
+        span(how many arguments it has) kind partition(1…) span of KEYS, command keys, id
+        and of a commit: lifetime(ms, 0: unlimited) state(which of its own arguments is the record's) transitions mails
+        history(how many commits the session keeps)
+        and of all: number reserve(0|1) baseEpoch baseVersion(`-` and 0: none), firesAt of a commit(ms, or `-`: refused as early before)
+      then for each command key: digest, fingerprint, version that it is remembered with (0: none)
+      and what is its kind's own:
         end:    reason, audit (a JSON object; what machine it was is put in front here)
-        commit: internals, feed head, { kind, version, index of its key or 0; audit; state for it }…,
-          { version, number within it, receiver, hops; event }…, state of the record if apart
-Result  an array with one array an entry, its first member a word (persistence/commit-results.ts reads them):
-        committed, epoch, version, time, created, expires (0: never), timers
+        commit: glance, rest, feed head, { outbox header; audit; state for it }…,
+          { version, number within it, receiver, hops; event }…, state of the record if it is not the audit's last
+      `glance` is how the session's record begins if all is as its writer knows it, up to the commit id (''; it does not know, or
+      more changes than state and internals), `rest` the new record from its reservation to its internals, with `-` for the epoch
+      and the creation of a new life, for timers `+delay` where the time is decided here, and with the writers of a record that
+      was known at a glance.
+Result  an answer an entry. `<time> <expires>` for a commit that was known at a glance; else an array, its first member a word
+      (persistence/commit-results.ts reads them):
+        committed, epoch, version, time, created, expires (0: never), timers, writers
         duplicate, epoch, first version, version, effective epoch, record or ''
         known, effective epoch, record or '', { index, reused (0|1), epoch, version }…
         current | stale, effective epoch, record | gone, reason or '', epoch or '', version
@@ -24,12 +30,12 @@ Result  an array with one array an entry, its first member a word (persistence/c
 Invariants
   CM1  all validation stands before the first write of an entry; a script does not roll back.
   CM2  a version is written only over the one before it, of the same epoch.
-  CM3  an entry that is not `committed` leaves the session as it was (a reservation is not part of its state).
+  CM3  an entry that is not committed leaves the session as it was (a reservation is not part of its state).
   CM4  a commit number that the record or tombstone knows, or one before it of the same process, is never applied
-       again, whoever wrote between.
+       again, whoever wrote between. (At a glance: the record is of the commit before, so it knows no later one.)
   CM5  a command key that is known is never applied again.
 
-A record is `<header>\n<state>\n<internals>`, a tombstone a header alone; actors/record-text.ts describes both. Headers
+A record is `<header>\n<internals>\n<state>`, a tombstone a header alone; actors/record-text.ts describes both. Headers
 are words in a fixed order and not JSON: this script reads and writes one at each commit, and cjson took half its time.
 ]]
 
@@ -37,15 +43,19 @@ local TOMBSTONE_MS = 600000
 local WRITER_MS = 600000
 local RESERVATION_MS = 20
 local LEASE_MS = 15000
+local KEY_TTL_MARGIN_MS = 600000
 -- hash-max-listpack-entries: up to here Redis keeps a hash in one piece, and HSCAN returns all of it.
 local SMALL_HASH = 128
 
 -- Numbers stay text wherever they are only compared or copied: to print one costs as much as to append to a stream.
-local RECORD = '^2 (%d+) (%d+) (%S+) (%S+) (%d+) (%d+) %d+ (%d+) %d+ %d+ ([01]) (%S+) (%S+) (%S+) (%S+)\n()'
-local TOMBSTONE = '^2t (%d+) (%d+) %S+ (%a+) (%S+)$'
+local RECORD = '^3 (%d+) (%d+) (%S+) (%d+) (%d+) (%S+) (%S+) (%d+) (%d+) %d+ %d+ ([01]) (%S+) (%S+) (%S+)\n'
+local TOMBSTONE = '^3t (%d+) (%d+) %S+ (%a+) (%S+)$'
+local GLANCE = '^3 %d+ (%d+) %- (%d+) '
+local REST = '^ %- %S+ (%d+) (%S+) (%S+) (%d+) %S+ (%d+ %d+) ([01]) (%S+) (%S+) %S+(\n.*)$'
 
-local HEAD = '^(%d+) (%l+) (%d+) (%S+) (%d+) ([01]) (%d+) (%S+) (%d+)()'
-local COMMIT_HEAD = '^ (%S+) (%d+) (%d+) (%d+) ([01]) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%d+) ([01])$'
+local HEAD = '^(%d+) (%l+) (%d+) (%d) (%d+) (%S+) ()'
+local COMMIT = '^(%d+) (%d+) (%d+) (%d+) (%d+) ()'
+local ORDER = '^(%d+) ([01]) (%S+) (%d+) ?(%S*)$'
 
 local call = redis.call
 local match = string.match
@@ -61,7 +71,7 @@ local nowEpoch = string.format('%s%06d', time[1], tonumber(time[2]))
 local nowText = string.sub(nowEpoch, 1, -4)
 local nowMs = tonumber(nowText)
 local me = ';' .. node .. ':'
-local mine = ';' .. node .. ':(%d+):(%d+):(%d+):%d+:(%d+)'
+local mine = ';' .. node .. ':(%d+):(%d+):(%d+):[%d%-]+:(%d+)'
 
 -- Epochs are text of equal length for three centuries; the length is compared all the same.
 local function olderEpoch(x, y)
@@ -80,28 +90,38 @@ for p = 1, partitionCount do
     if known[1] then floor = nowEpoch end
     call('HSET', home, 'server', serverId, 'floor', floor)
   end
-  partitions[p] = { timers = KEYS[k + 2], outbox = KEYS[k + 3], mail = KEYS[k + 4], base = ARGV[a + p], floor = floor,
-    listeners = known[3] }
-  k = k + 4
+  partitions[p] = { timers = KEYS[k + 2], outbox = KEYS[k + 3], base = ARGV[a + p], floor = floor, listeners = known[3] }
+  k = k + 3
 end
 a = a + partitionCount
 
--- The entry under way, as far as every kind has it.
-local kind, partition, id, number, reserve, firstKey, keyCount, baseEpoch, baseVersion, sessionKey, commandKeysKey
--- And what a commit has besides.
-local ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, mailCount, ofTimers, ofRuns, firesAt, history
--- Where what only its kind has begins in ARGV, and where the state of a commit's record is.
-local own, recordState
+-- By lifetime: when what is committed now expires, and how long its key is kept; what is told of a commit with that expiry.
+local expiries, keyTtls, told = { ['0'] = '0' }, {}, { ['0'] = nowText .. ' 0' }
+local function expiryAfter(lifetime)
+  local known = expiries[lifetime]
+  if not known then
+    known = nowMs + tonumber(lifetime) .. ''
+    expiries[lifetime], keyTtls[lifetime], told[known] = known, lifetime + KEY_TTL_MARGIN_MS .. '', nowText .. ' ' .. known
+  end
+  return known
+end
+
+-- The entry under way, as far as every kind has it, and what a commit has besides.
+local kind, partition, id, number, reserve, firstKey, keyCount, baseEpoch, baseVersion, sessionKey, commandKeysKey, mailKey
+local lifetime, stateAt, count, mailCount, history, firesAt
+-- Its line of words and where in it those begin that a glance does not need, and where in ARGV what only its kind has.
+local line, orderAt, own
 -- The session as it is found: the record or tombstone, its words, and whether it is a session that lives.
 local raw, isLive, isTombstone, formatProblem
-local epoch, version, commitId, machine, machineVersion, created, expires, done, reservation, timers, runs, writers, bodyAt, endReason
+local updated, expires, reservation, epoch, version, commitId, machine, machineVersion, created, done, timers, runs, writers, endReason
 
 local function readSession()
   raw = call('GET', sessionKey)
-  isLive, isTombstone, formatProblem, bodyAt, endReason, writers = false, false, false, nil, nil, '-'
+  isLive, isTombstone, formatProblem, endReason, writers = false, false, false, nil, '-'
   epoch, version, machine, machineVersion, created, expires, done, timers, runs = nil, nil, '', '0', nowText, '0', nil, '-', '-'
+  updated = nil
   if not raw then return end
-  epoch, version, commitId, machine, machineVersion, created, expires, done, reservation, timers, runs, writers, bodyAt =
+  updated, expires, reservation, epoch, version, commitId, machine, machineVersion, created, done, timers, runs, writers =
     match(raw, RECORD)
   if epoch then
     if olderEpoch(epoch, partition.floor) then epoch = partition.floor end
@@ -114,16 +134,18 @@ local function readSession()
 end
 
 -- The writers of the last minutes, this process with what it does now: `;node:number:first:last:time:epoch`, or `-`.
+-- Its time is that of the record (`-`), a tombstone has none (`time` is nowText).
 -- An expiry (number 0) happens once by itself: it must not push out a commit of this process that may be sent again.
-local function withMe(first, last, ofEpoch)
+local function withMe(first, last, time, ofEpoch)
   local kept = ''
   -- Mostly nobody else has written lately.
   if writers ~= '-' and (string.sub(writers, 1, #me) ~= me or string.find(writers, ';', 2, true) or number == '0') then
-    for writer, name, at in string.gmatch(writers, '(;(%w+):%d+:%d+:%d+:(%d+):%d+)') do
-      if (name ~= node or number == '0') and tonumber(at) + WRITER_MS >= nowMs then kept = kept .. writer end
+    for before, name, at, after in string.gmatch(writers, '(;(%w+):%d+:%d+:%d+:)([%d%-]+)(:%d+)') do
+      if at == '-' then at = updated end
+      if (name ~= node or number == '0') and tonumber(at) + WRITER_MS >= nowMs then kept = kept .. before .. at .. after end
     end
   end
-  if number ~= '0' then return me .. number .. ':' .. first .. ':' .. last .. ':' .. nowText .. ':' .. ofEpoch .. kept end
+  if number ~= '0' then return me .. number .. ':' .. first .. ':' .. last .. ':' .. time .. ':' .. ofEpoch .. kept end
   return kept == '' and '-' or kept
 end
 
@@ -139,13 +161,12 @@ local function remember(message, keepsForEver)
   if not isLive then call('DEL', key) end
   call('RPUSH', key, message)
   call('LTRIM', key, '-' .. history, -1)
-  if keepsForEver then call('PERSIST', key) else call('PEXPIRE', key, keyTtl) end
+  if keepsForEver then call('PERSIST', key) else call('PEXPIRE', key, keyTtls[lifetime]) end
 end
 
 -- Appends one transition to the outbox; persistence/audit/entry.ts reads it. Few fields: each costs here, and there again.
-local function append(ofEpoch, ofVersion, ofCommit, previous, auditKind, audit, state)
-  call('XADD', partition.outbox, '*', 'h', id .. ' ' .. ofEpoch .. ' ' .. ofVersion .. ' ' .. ofCommit .. ' ' ..
-    previous .. ' ' .. nowText .. ' ' .. auditKind, 'm', audit, 's', state)
+local function append(header, audit, state)
+  call('XADD', partition.outbox, '*', 'h', header .. ' ' .. nowText, 'm', audit, 's', state)
 end
 
 -- Each process that runs promise actors of the session has a lease on them: an entry of its own among the timers.
@@ -165,18 +186,18 @@ end
 -- Ends the session as its next version: row, tombstone and notice. A vanished record has no version: 0 of a new epoch.
 local function finish(reason, audit, ofCommit)
   local ofEpoch, last, previous = nowEpoch, '0', '-'
-  if bodyAt then ofEpoch, last, previous = epoch, tonumber(version) + 1 .. '', commitId end
+  if updated then ofEpoch, last, previous = epoch, tonumber(version) + 1 .. '', commitId end
   local members = string.sub(audit, 2)
   local row = '{"machine":"' .. machine .. '","machineVersion":' .. machineVersion ..
     (members == '}' and '}' or ',' .. members)
-  call('SET', sessionKey, '2t ' .. ofEpoch .. ' ' .. last .. ' ' .. ofCommit .. ' ' .. reason .. ' ' ..
-    withMe(last, last, ofEpoch), 'PX', TOMBSTONE_MS)
+  call('SET', sessionKey, '3t ' .. ofEpoch .. ' ' .. last .. ' ' .. ofCommit .. ' ' .. reason .. ' ' ..
+    withMe(last, last, nowText, ofEpoch), 'PX', TOMBSTONE_MS)
   call('ZREM', partition.timers, 'x:' .. id, 't:' .. id)
   call('UNLINK', partition.base .. 'history:' .. id)
   holdLeases(runs, '-')
-  append(ofEpoch, last, ofCommit, previous, reason, row, '')
+  append(id .. ' ' .. ofEpoch .. ' ' .. last .. ' ' .. ofCommit .. ' ' .. previous .. ' ' .. reason, row, '')
   publish('e' .. id .. '\n' .. ofEpoch .. '\n' .. last .. '\n' .. reason)
-  return { 'committed', ofEpoch, last, nowText, created, '0', '-' }
+  return { 'committed', ofEpoch, last, nowText, created, '0', '-', '-' }
 end
 
 local function finishExpired(ofCommit)
@@ -187,12 +208,12 @@ end
 local function knownKeys()
   local hits = nil
   for i = 1, keyCount do
-    local found = call('HGET', commandKeysKey, ARGV[firstKey + 2 * i - 1])
+    local found = call('HGET', commandKeysKey, ARGV[firstKey + 3 * i - 2])
     if found then
       local fingerprint, ofEpoch, ofVersion, expiry = match(found, '^(%S+) (%d+) (%d+) (%d+)$')
       if tonumber(expiry) > nowMs then
         hits = hits or {}
-        hits[#hits + 1] = { i, fingerprint ~= ARGV[firstKey + 2 * i] and 1 or 0, ofEpoch, tonumber(ofVersion) }
+        hits[#hits + 1] = { i, fingerprint ~= ARGV[firstKey + 3 * i - 1] and 1 or 0, ofEpoch, tonumber(ofVersion) }
       end
     end
   end
@@ -211,16 +232,18 @@ local function forgetOldKeys()
   call('HSET', commandKeysKey, '', scanned[1])
 end
 
-local function rememberKey(index, ofVersion)
-  forgetOldKeys()
-  local at = firstKey + 2 * index
-  call('HSET', commandKeysKey, ARGV[at - 1],
-    ARGV[at] .. ' ' .. epoch .. ' ' .. ofVersion .. ' ' .. (nowMs + commandKeyTtl))
+local function rememberKeys()
+  for at = firstKey + 1, firstKey + 3 * keyCount, 3 do
+    if ARGV[at + 2] ~= '0' then
+      forgetOldKeys()
+      call('HSET', commandKeysKey, ARGV[at], ARGV[at + 1] .. ' ' .. epoch .. ' ' .. ARGV[at + 2] .. ' ' .. (nowMs + commandKeyTtl))
+    end
+  end
   call('PEXPIRE', commandKeysKey, commandKeyTtl)
 end
 
 -- The timers' word with the times decided, the soonest of them and the furthest.
-local function decideTimers()
+local function decideTimers(ofTimers)
   if ofTimers == '-' then return ofTimers, nil, 0 end
   local word = string.gsub(ofTimers, '%+(%d+)', function(delay) return nowMs + tonumber(delay) .. '' end)
   local soonest, furthest = nil, 0
@@ -232,7 +255,50 @@ local function decideTimers()
   return word, soonest, furthest
 end
 
+local function setRecord(record, keepsForEver)
+  if keepsForEver then
+    call('SET', sessionKey, record)
+  else
+    call('SET', sessionKey, record, 'PX', keyTtls[lifetime])
+  end
+end
+
+-- What every commit does besides: outbox, command keys, mail, feed and history. `headerOf` makes outbox headers of those that came.
+local function tell(record, keepsForEver, headerOf)
+  local last = own + 3 + 3 * count
+  if mailCount > 0 then number = match(line, '^%d+', orderAt) end
+  for at = own + 4, last, 3 do append(headerOf and headerOf(ARGV[at]) or ARGV[at], ARGV[at + 1], ARGV[at + 2]) end
+  if keyCount > 0 then rememberKeys() end
+  for at = last + 1, last + 2 * mailCount, 2 do
+    local ofVersion, numberWithin, receiver, hops = match(ARGV[at], '^(%d+) (%d+) (%S+) (%d+)$')
+    -- persistence/mail-entry.ts reads it.
+    call('XADD', mailKey, '*', 'h', id .. ' ' .. epoch .. ' ' .. ofVersion .. ' ' .. node .. '-' .. number .. ' ' ..
+      numberWithin .. ' ' .. receiver .. ' ' .. hops, 'e', ARGV[at + 1])
+  end
+  local message = ARGV[own + 3] .. record
+  publish(message)
+  if history ~= '0' then remember(message, keepsForEver) end
+end
+
+-- Nearly every commit finds the session as its writer left it, and changes nothing but state and internals: then all that is to be
+-- written came with it. @returns nil where more is to be looked at.
+local function writeAtAGlance()
+  local glance = ARGV[own + 1]
+  if glance == '' or call('GETRANGE', sessionKey, 0, #glance - 1) ~= glance then return nil end
+  expires, epoch = match(glance, GLANCE)
+  if expires ~= '0' and tonumber(expires) <= nowMs or olderEpoch(epoch, partition.floor) then return nil end
+  if keyCount > 0 and knownKeys() then return nil end
+  isLive = true
+  local ends = expiryAfter(lifetime)
+  local record = '3 ' .. nowText .. ' ' .. ends .. ARGV[own + 2] .. ARGV[own + stateAt]
+  setRecord(record, ends == '0')
+  tell(record, ends == '0')
+  return told[ends]
+end
+
 local function write()
+  local lastVersion, ofCommit, ofMachine, ofMachineVersion, lifetimes, isDone, ofTimers, ofRuns, tail = match(ARGV[own + 2], REST)
+  local firstVersion = lastVersion - count + 1 .. ''
   local previous, wasDone, wasTimers, wasRuns = '-', nil, '-', '-'
   if isLive then
     previous, wasDone, wasTimers, wasRuns = commitId, done, timers, runs
@@ -246,21 +312,17 @@ local function write()
     if olderEpoch(epoch, partition.floor) then epoch = partition.floor end
     created = nowText
   end
-  local ofCommit = node .. '-' .. number
-  local ends = lifetime == '0' and '0' or nowMs + tonumber(lifetime) .. ''
-  local word, soonest, furthest = decideTimers()
+  local ends = expiryAfter(lifetime)
+  local word, soonest, furthest = decideTimers(ofTimers)
   -- Nothing ends before its furthest timer.
   if lifetime ~= '0' and furthest > tonumber(ends) then ends = furthest .. '' end
 
-  local record = '2 ' .. epoch .. ' ' .. lastVersion .. ' ' .. ofCommit .. ' ' .. ofMachine .. ' ' .. ofMachineVersion ..
-    ' ' .. created .. ' ' .. nowText .. ' ' .. ends .. ' ' .. ttl .. ' ' .. doneTtl .. ' ' .. isDone .. ' - ' .. word .. ' ' .. ofRuns .. ' ' ..
-    withMe(firstVersion, lastVersion, epoch) .. '\n' .. ARGV[recordState] .. '\n' .. ARGV[own + 1]
+  local ofWriters = withMe(firstVersion, lastVersion, '-', epoch)
+  local record = '3 ' .. nowText .. ' ' .. ends .. ' - ' .. epoch .. ' ' .. lastVersion .. ' ' .. ofCommit .. ' ' .. ofMachine .. ' ' ..
+    ofMachineVersion .. ' ' .. created .. ' ' .. lifetimes .. ' ' .. isDone .. ' ' .. word .. ' ' .. ofRuns .. ' ' .. ofWriters .. tail ..
+    ARGV[own + stateAt]
   local keepsForEver = lifetime == '0' or soonest or ofRuns ~= '-'
-  if keepsForEver then
-    call('SET', sessionKey, record)
-  else
-    call('SET', sessionKey, record, 'PX', keyTtl)
-  end
+  setRecord(record, keepsForEver)
   -- Command keys belong to a life: what was applied in the one before is not in this one. (Not as the first write: a full
   -- server lets a deletion pass, and with it all that follows.)
   if not isLive then call('DEL', commandKeysKey) end
@@ -280,28 +342,17 @@ local function write()
     end
   end
   holdLeases(wasRuns, ofRuns)
-  for at = own + 3, own + 3 * count, 3 do
-    local auditKind, ofVersion, key = match(ARGV[at], '^(%S+) (%d+) (%d+)$')
-    append(epoch, ofVersion, ofCommit, previous, auditKind, ARGV[at + 1], ARGV[at + 2])
-    if key ~= '0' then rememberKey(tonumber(key), ofVersion) end
-  end
-  for at = own + 3 + 3 * count, own + 1 + 3 * count + 2 * mailCount, 2 do
-    local ofVersion, numberWithin, receiver, hops = match(ARGV[at], '^(%d+) (%d+) (%S+) (%d+)$')
-    -- persistence/mail-entry.ts reads it.
-    call('XADD', partition.mail, '*', 'h', id .. ' ' .. epoch .. ' ' .. ofVersion .. ' ' .. ofCommit .. ' ' ..
-      numberWithin .. ' ' .. receiver .. ' ' .. hops, 'e', ARGV[at + 1])
-  end
-  local message = ARGV[own + 2] .. record
-  publish(message)
-  if history ~= '0' then remember(message, keepsForEver) end
-  return { 'committed', epoch, lastVersion, nowText, created, ends, word }
+  tell(record, keepsForEver, function(header)
+    local ofVersion, auditKind = match(header, '^%S+ %S+ (%d+) %S+ %S+ (%l+)$')
+    return id .. ' ' .. epoch .. ' ' .. ofVersion .. ' ' .. ofCommit .. ' ' .. previous .. ' ' .. auditKind
+  end)
+  return { 'committed', epoch, lastVersion, nowText, created, ends, word, ofWriters }
 end
 
 -- Gives this process the next turn: the same record with another word in it.
 local function reserveTurn()
-  local header = string.sub(raw, 1, bodyAt - 1)
-  local before, after = match(header, '^(2 %d+ %d+ %S+ %S+ %d+ %d+ %d+ %d+ %d+ %d+ [01] )%S+( %S+ %S+ %S+\n)$')
-  call('SET', sessionKey, before .. node .. ':' .. (nowMs + RESERVATION_MS) .. after .. string.sub(raw, bodyAt), 'KEEPTTL')
+  local before, after = match(raw, '^(3 %d+ %d+ )%S+(.*)$')
+  call('SET', sessionKey, before .. node .. ':' .. (nowMs + RESERVATION_MS) .. after, 'KEEPTTL')
 end
 
 local function answerExpiry()
@@ -334,6 +385,9 @@ local function gone()
 end
 
 local function answer()
+  local written = kind == 'commit' and writeAtAGlance()
+  if written then return written end
+  number, reserve, baseEpoch, baseVersion, firesAt = match(line, ORDER, orderAt)
   readSession()
   if formatProblem then
     return { 'error', 'the record of session ' .. id .. ' is of a format that this version does not know' }
@@ -355,7 +409,7 @@ local function answer()
   -- Whoever meets a session past its time ends it first; then it is absent like any other. So does who begins a new life
   -- where a record vanished before any sweep: its timers entry tells, and would be overwritten.
   local begins = kind == 'commit' and baseEpoch == '-'
-  if bodyAt and not isLive or begins and not raw and call('ZSCORE', partition.timers, 'x:' .. id) then
+  if updated and not isLive or begins and not raw and call('ZSCORE', partition.timers, 'x:' .. id) then
     local ofNumber = number
     number = '0'
     finishExpired(node .. '-x' .. nowEpoch)
@@ -383,6 +437,7 @@ local function answer()
     return { 'stale', epoch, raw }
   end
   if baseEpoch ~= '-' then
+    local ofMachine, ofMachineVersion = match(ARGV[own + 2], '^ %- %S+ %d+ %S+ (%S+) (%d+) ')
     if machineVersion ~= ofMachineVersion and machine == ofMachine and tonumber(machineVersion) > tonumber(ofMachineVersion) then
       return { 'fenced', machineVersion }
     end
@@ -399,20 +454,22 @@ local function answer()
   return { 'stale', epoch, raw }
 end
 
+-- Where the entry behind the one under way begins.
+local nextA, nextK = a, k
+
 -- Reads the entry that begins behind `a` and answers it.
 local function take()
-  local span, partitionIndex, rest, apart
-  span, kind, partitionIndex, id, number, reserve, keyCount, baseEpoch, baseVersion, rest = match(ARGV[a + 1], HEAD)
+  line = ARGV[a + 1]
+  local span, partitionIndex, keySpan
+  span, kind, partitionIndex, keySpan, keyCount, id, orderAt = match(line, HEAD)
+  nextA, nextK = a + tonumber(span), k + tonumber(keySpan)
   partition, keyCount, firstKey = partitions[tonumber(partitionIndex)], tonumber(keyCount), a + 1
-  own = firstKey + 2 * keyCount
-  sessionKey, commandKeysKey = KEYS[k + 1], KEYS[k + 2]
+  own = firstKey + 3 * keyCount
+  sessionKey, commandKeysKey, mailKey = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3]
   if kind == 'commit' then
-    ofMachine, ofMachineVersion, ttl, doneTtl, isDone, lifetime, keyTtl, firstVersion, lastVersion, count, mailCount, ofTimers, ofRuns, firesAt, history, apart =
-      match(string.sub(ARGV[a + 1], rest), COMMIT_HEAD)
-    count, mailCount = tonumber(count), tonumber(mailCount)
-    local last = own + 2 + 3 * count + 2 * mailCount + apart
-    recordState = apart == '1' and last or own + 2 + 3 * count
-    if last ~= a + tonumber(span) then error('the entry has another length than it says') end
+    lifetime, stateAt, count, mailCount, history, orderAt = match(line, COMMIT, orderAt)
+    stateAt, count, mailCount = tonumber(stateAt), tonumber(count), tonumber(mailCount)
+    if nextA ~= math.max(own + 3 + 3 * count + 2 * mailCount, own + stateAt) then error('the entry has another length than it says') end
   end
   return answer()
 end
@@ -421,10 +478,10 @@ local results = {}
 local argumentCount = #ARGV
 while a < argumentCount do
   local ok, result = pcall(take)
+  if nextA <= a then return redis.error_reply('an entry begins with words that this version does not know') end
   -- An entry fails alone; a refused write (out of memory, read-only) is told as it came.
   if not ok then result = { 'error', type(result) == 'table' and (result.err or '') or tostring(result) } end
   results[#results + 1] = result
-  a = a + tonumber(match(ARGV[a + 1], '^%d+'))
-  k = k + 2
+  a, k = nextA, nextK
 end
 return results

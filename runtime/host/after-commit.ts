@@ -18,17 +18,23 @@ export function committedRecord(
   outcome: Done,
 ): SessionRecord {
   // A resend found the commit done: what only the script knows stands in the record, unless that has gone on since.
-  const told = outcome.kind === 'committed' ? { ...outcome, updatedAt: outcome.time } : outcome.record
+  const told = outcome.kind === 'committed' ? outcome : outcome.record
+  // Member by member: to copy objects and change the copies costs as much as to make a transition.
   return {
-    ...base,
+    id: base.id,
     epoch: outcome.epoch,
     version: outcome.version,
-    machineVersion: entry.machineVersion,
     commitId: `${parts.store.node}-${entry.number}`,
-    updatedAt: told?.updatedAt ?? base.updatedAt,
+    machine: base.machine,
+    machineVersion: entry.machineVersion,
+    createdAt: base.createdAt,
+    updatedAt: outcome.kind === 'committed' ? outcome.time : (outcome.record?.updatedAt ?? base.updatedAt),
     expiresAt: told === null ? base.expiresAt : told.expiresAt,
+    ttlMs: base.ttlMs,
+    doneTtlMs: base.doneTtlMs,
     timers: told?.timers ?? '-',
     runs: entry.runs,
+    writers: told?.writers ?? '-',
     state: plan.state,
     internals: plan.internals,
   }

@@ -4,6 +4,7 @@ import { TroupeError } from '../../actors/errors.ts'
 import type { Kernel } from '../../actors/kernel.ts'
 import type { Live, Plan } from '../../actors/plan.ts'
 import type { CommandKey, StoreEntry } from '../../actors/ports.ts'
+import { isActive } from '../../actors/session.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import { encodeRuns } from '../../actors/runs.ts'
 import { encodeTimers } from '../../actors/timers.ts'
@@ -11,7 +12,6 @@ import { auditOfEvent } from './audit-text.ts'
 import type { HostParts } from './host-parts.ts'
 import type { UpdateItem } from './requests.ts'
 import { checkSize } from './session-size.ts'
-import { isActive } from './versions.ts'
 import type { WarmSession } from './warm-sessions.ts'
 
 /** What became of one event, as computed and not yet proven. */
@@ -145,6 +145,7 @@ export function updateEntry(
     reserve,
     number: parts.nextNumber(),
     base,
+    found: base,
     machine: base.machine,
     machineVersion: base.machineVersion,
     ttlMs: base.ttlMs,

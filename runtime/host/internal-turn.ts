@@ -120,6 +120,7 @@ function stepEntry(
     id,
     keys: [],
     base: record,
+    found: record,
     machine,
     machineVersion,
     ttlMs,

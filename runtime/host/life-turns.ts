@@ -202,6 +202,7 @@ function createdRecord(
     commitId: '',
     timers: '-',
     runs: '-',
+    writers: '-',
     state: '',
     internals: '',
   }

@@ -127,7 +127,7 @@ export class SessionHost implements SessionService {
     const ttlMs = firstDefined(request.ttlMs, definition.ttlMs, this.#sessionTtlMs)
     const id = creationId(request, caller.principal)
     this.#permissions.checkCreation(kernel, caller, id, input)
-    return this.#wait(id, {
+    return this.#wait<{ created: boolean; record: SessionRecord }>(id, (resolve, reject) => ({
       kind: 'create',
       caller,
       kernel,
@@ -138,7 +138,9 @@ export class SessionHost implements SessionService {
       ifExists: request.ifExists ?? (request.id === undefined && key !== undefined ? 'return' : 'error'),
       keyText: key,
       key: key === undefined ? null : commandKey(caller.principal, key, `${machine}\n${inputText ?? ''}`),
-    })
+      resolve,
+      reject,
+    }))
   }
 
   async get(id: SessionId, caller: Caller = NOBODY): Promise<SessionRecord | null> {
@@ -165,13 +167,21 @@ export class SessionHost implements SessionService {
     // What comes over no connection is the caller's own object, and may change after the call.
     const own =
       caller.origin === null ? { ...request, event: JSON.parse(event) as UpdateRequest['event'] } : request
-    return this.#wait(request.id, { kind: 'update', caller, request: own, event, key })
+    return this.#wait<UpdateResult>(request.id, (resolve, reject) => ({
+      kind: 'update',
+      caller,
+      request: own,
+      event,
+      key,
+      resolve,
+      reject,
+    }))
   }
 
   async delete(id: SessionId, caller: Caller): Promise<boolean> {
     this.#admit()
     checkAccess(caller.principal, 'delete', id)
-    return this.#wait(id, { kind: 'delete', caller })
+    return this.#wait<boolean>(id, (resolve, reject) => ({ kind: 'delete', caller, resolve, reject }))
   }
 
   async broadcast(id: SessionId, message: unknown, caller: Caller = NOBODY): Promise<void> {
@@ -289,7 +299,7 @@ export class SessionHost implements SessionService {
 
   /** @returns whether there is such a session */
   #takeInternal(id: SessionId, compute: ComputeStep): Promise<boolean> {
-    return this.#wait<boolean>(id, { kind: 'internal', compute })
+    return this.#wait<boolean>(id, (resolve, reject) => ({ kind: 'internal', compute, resolve, reject }))
   }
 
   #admit(): void {
@@ -303,9 +313,10 @@ export class SessionHost implements SessionService {
       throw new TroupeError('too_large', `the ${what} has ${text.length} bytes, the limit is ${limit}`)
   }
 
+  /** @param item the whole item: a literal made at once costs a tenth of one that is copied to be completed */
   #wait<Result>(
     id: SessionId,
-    item: DistributiveOmit<Extract<Item, { resolve(result: Result): void }>, 'resolve' | 'reject'>,
+    item: (resolve: (result: Result) => void, reject: (error: unknown) => void) => Item,
   ): Promise<Result> {
     return new Promise<Result>((resolve, reject) => {
       const mailbox = this.#mailbox(id)
@@ -313,7 +324,7 @@ export class SessionHost implements SessionService {
         reject(new TroupeError('contention', `${MAX_WAITING} requests wait for session "${id}" here already`))
         return
       }
-      mailbox.push({ ...item, resolve, reject } as unknown as Item)
+      mailbox.push(item(resolve, reject))
     })
   }
 
@@ -349,8 +360,6 @@ export class SessionHost implements SessionService {
     }
   }
 }
-
-type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
 
 /** Updates go together; two with the same key do not, so that the second is seen to be a repetition. */
 function fitsTurn(turn: readonly Item[], next: Item): boolean {

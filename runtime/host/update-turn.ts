@@ -40,7 +40,7 @@ export async function takeUpdateTurn(
         if (attempt === null || entry.kind !== 'commit') throw unexpected(id, outcome)
         settleCommitted(parts, attempt, entry, open, outcome)
         open = open.slice(attempt.verdicts.length)
-        known = parts.warm.get(id)
+        if (open.length > 0) known = parts.warm.get(id)
         break
       case 'current':
         if (attempt === null) throw unexpected(id, outcome)

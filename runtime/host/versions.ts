@@ -7,6 +7,7 @@ import { TroupeError, messageOf } from '../../actors/errors.ts'
 import type { Kernel } from '../../actors/kernel.ts'
 import type { Clock, Logger, ServedVersions, SessionStore } from '../../actors/ports.ts'
 import type { Registry } from '../../actors/registry.ts'
+import { isActive } from '../../actors/session.ts'
 import type { SessionRecord } from '../../actors/session.ts'
 import { TOLD_MS } from '../../persistence/store-times.ts'
 
@@ -139,9 +140,4 @@ export class Versions {
     if (newest <= machineVersion) return ''
     return `; version ${newest} is, but has no \`migrate\`: give it one, or serve version ${machineVersion} beside it`
   }
-}
-
-/** Whether the session has not ended: a record's state begins with its status. */
-export function isActive({ state }: SessionRecord): boolean {
-  return state.startsWith('{"status":"active"')
 }

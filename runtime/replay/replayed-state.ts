@@ -42,6 +42,7 @@ export function stateAfter(
     doneTtlMs: null,
     timers: decideTimes(encodeTimers(plan.live.timers, timersBefore), timeMs),
     runs: '-',
+    writers: '-',
     state: plan.state,
     internals: plan.internals,
   }

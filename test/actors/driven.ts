@@ -21,6 +21,7 @@ export function recordOf({ state, internals, live }: Plan, version = 1): Session
     doneTtlMs: null,
     timers: encodeTimers(live.timers, '-').replaceAll('+', ''),
     runs: encodeRuns(live.runs, '-', 'node'),
+    writers: '-',
     state,
     internals,
   }

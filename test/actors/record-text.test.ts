@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { encodeBroadcast, parseFeedMessage } from '../../actors/feed-message.ts'
-import { parsePosition, parseRecord, POSITION_LENGTH } from '../../actors/record-text.ts'
+import { parseHead, parseRecord, HEAD_LENGTH } from '../../actors/record-text.ts'
 import { compareEpochs, comparePositions, parseSessionId } from '../../actors/session.ts'
 import type { SessionId } from '../../actors/session.ts'
 
 const id = 'abc' as SessionId
 const header =
-  '2 1795469637067608 2 n1-5 counter 1 11 22 33 44 55 0 - ;3:77 ;4:n1 ;n1:5:2:2:22:1795469637067608'
+  '3 22 33 - 1795469637067608 2 n1-5 counter 1 11 44 55 0 ;3:77 ;4:n1 ;n1:5:2:2:-:1795469637067608'
 const record = {
   id,
   epoch: '1795469637067608',
@@ -22,15 +22,16 @@ const record = {
   doneTtlMs: 55,
   timers: ';3:77',
   runs: ';4:n1',
+  writers: ';n1:5:2:2:-:1795469637067608',
   state: '{"a":1}',
   internals: '{}',
 }
 
 describe('a record as text', () => {
   it('is read back, 0 meaning never', () => {
-    expect(parseRecord(id, `${header}\n{"a":1}\n{}`)).toEqual(record)
-    const forEver = header.replace('33 44 55', '0 0 0')
-    expect(parseRecord(id, `${forEver}\n{"a":1}\n{}`)).toEqual({
+    expect(parseRecord(id, `${header}\n{}\n{"a":1}`)).toEqual(record)
+    const forEver = header.replace('22 33', '22 0').replace('44 55', '0 0')
+    expect(parseRecord(id, `${forEver}\n{}\n{"a":1}`)).toEqual({
       ...record,
       expiresAt: null,
       ttlMs: null,
@@ -42,7 +43,7 @@ describe('a record as text', () => {
     for (const text of [
       '',
       '1',
-      '2t 5 2 n1-5 deleted -',
+      '3t 5 2 n1-5 deleted -',
       header,
       `${header}\n{}`,
       `1${header.slice(1)}\n{}\n{}`,
@@ -51,21 +52,22 @@ describe('a record as text', () => {
   })
 
   it('a position is in its first characters, also of a tombstone', () => {
-    expect(parsePosition(`${header}\n{}\n{}`.slice(0, POSITION_LENGTH))).toEqual({
+    expect(parseHead(`${header}\n{}\n{}`.slice(0, HEAD_LENGTH))).toEqual({
       epoch: record.epoch,
       version: 2,
+      commitId: 'n1-5',
     })
-    expect(parsePosition('2t 5 2 n1-5 deleted -')).toEqual({ epoch: '5', version: 2 })
+    expect(parseHead('3t 5 2 n1-5 deleted -')).toEqual({ epoch: '5', version: 2, commitId: 'n1-5' })
     expect(
-      parsePosition(`2 ${'9'.repeat(20)} ${'9'.repeat(15)} ${'x'.repeat(99)}`.slice(0, POSITION_LENGTH)),
+      parseHead(`3 ${'9'.repeat(13)} ${'9'.repeat(13)} ${'n'.repeat(20)}:${'9'.repeat(13)} ${'9'.repeat(20)} ${'9'.repeat(15)} ${'x'.repeat(40)} `.slice(0, HEAD_LENGTH)),
     ).not.toBeNull()
-    for (const text of ['', '1 5 2 x', '2 x 2 ', 'nonsense']) expect(parsePosition(text)).toBeNull()
+    for (const text of ['', '2 5 2 x', '3 1 0 - x 2 ', 'nonsense']) expect(parseHead(text)).toBeNull()
   })
 })
 
 describe('a feed message as text', () => {
   it('an update with emitted events', () => {
-    const text = `uabc\nn1\n1\n["ADD"]\n[[2,{"type":"told"}]]\n${header}\n{"a":1}\n{}`
+    const text = `uabc\nn1\n1\n["ADD"]\n[[2,{"type":"told"}]]\n${header}\n{}\n{"a":1}`
     expect(parseFeedMessage(text)).toEqual({
       kind: 'updated',
       id,

@@ -1,7 +1,13 @@
 /** Whatever two processes ask of them, the store in Redis and the one in memory answer the same. */
 import fc from 'fast-check'
 import { afterAll, expect, it } from 'vitest'
-import type { CommandKey, CommitEntry, SessionStore, StoreEntry } from '../../actors/ports.ts'
+import type {
+  CommandKey,
+  CommitEntry,
+  CommittedTransition,
+  SessionStore,
+  StoreEntry,
+} from '../../actors/ports.ts'
 import { partitionOf } from '../../actors/partitions.ts'
 import type { Position, SessionId } from '../../actors/session.ts'
 import { transition, Writer } from '../persistence/store-support.ts'
@@ -29,6 +35,8 @@ type Step =
       readonly mailTo: number
       readonly isRedacted: boolean
       readonly ttlMs: number | null
+      /** Whether it changes nothing but the state of the newest record, which it knows as a whole. */
+      readonly atAGlance: boolean
     }
   | { readonly kind: 'check'; readonly behind: number; readonly keyed: number; readonly blank: boolean }
   | { readonly kind: 'delete' }
@@ -63,6 +71,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       mailTo: fc.nat(SESSIONS.length),
       isRedacted: fc.boolean(),
       ttlMs: fc.constantFrom(null, LATER, 2 * LATER, SHORT),
+      atAGlance: fc.boolean(),
     }),
   },
   {
@@ -128,7 +137,7 @@ class Driven {
         return entry === undefined ? null : this.#run(by, entry)
       }
       default: {
-        const entry = this.#entryOf(by, id, step)
+        const entry = await this.#known(by, this.#entryOf(by, id, step), step)
         this.#sent[by].push(entry)
         return this.#run(by, entry)
       }
@@ -232,12 +241,21 @@ class Driven {
       firesAt: timer === 'firing' ? 1 : timer === 'early' ? 1e15 : null,
       runs: { none: '-', mine: `;7:${mine}`, other: `;7:${other}`, both: `;7:${mine};8:${other}` }[runs],
       transitions: Array.from({ length: count }, (_, n) => ({
-        ...transition(base.version + 1 + n, keys[n] ?? null),
+        ...endedIf(done, transition(base.version + 1 + n, keys[n] ?? null)),
         mail,
         ...(isRedacted ? { auditedState: `{"value":"on","n":${n}}` } : {}),
       })),
       events: JSON.stringify(Array.from({ length: count }, () => 'ADD')),
     }
+  }
+
+  async #known(by: 0 | 1, entry: StoreEntry, step: Step): Promise<StoreEntry> {
+    if (entry.kind !== 'commit' || step.kind !== 'commit' || !step.atAGlance) return entry
+    const found = await this.#writers[by].store.read(entry.id)
+    if (found === null) return entry
+    const { epoch, version, machineVersion, ttlMs, doneTtlMs } = found
+    const as = { machineVersion, ttlMs, doneTtlMs, done: false, timers: '-', runs: '-', firesAt: null }
+    return { ...entry, ...as, base: { epoch, version }, found }
   }
 
   #base(id: SessionId, behind: number): Position {
@@ -255,6 +273,8 @@ class Driven {
       if (['time', 'createdAt', 'updatedAt'].includes(member)) return 'a time'
       if (member === 'expiresAt') return each === null ? null : 'a time'
       if (member === 'epoch') return name(`${id} ${String(each)}`, 'epoch')
+      // The one in memory keeps them elsewhere.
+      if (member === 'writers') return undefined
       if (member === 'timers') return String(each).replace(/:\d{10,}/g, ':a time')
       return each
     })
@@ -262,6 +282,11 @@ class Driven {
     const [first, second] = this.#writers.map(({ store }) => store.node) as [string, string]
     return JSON.parse(text.replaceAll(first, 'node 0').replaceAll(second, 'node 1').replace(/-x\d+/g, '-x'))
   }
+}
+
+/** A state says whether its machine has ended, as its commit does. */
+function endedIf(done: boolean, each: CommittedTransition): CommittedTransition {
+  return done ? { ...each, state: each.state.replace('"active"', '"done"') } : each
 }
 
 const ALL_KEYS: readonly CommandKey[] = ['a', 'b', 'c'].map((digest) => ({ digest, fingerprint: 'f' }))
@@ -284,6 +309,7 @@ const fencing: Asked[] = [
       mailTo: SESSIONS.length,
       isRedacted: false,
       ttlMs: LATER,
+      atAGlance: false,
     } as const
     return { by: 1, session: 0, step }
   }),

@@ -89,7 +89,7 @@ it('of a record that could not be stored leaves a row without contents, so that 
   const m =
     '{"machine":"door","machineVersion":2,"node":"n","event":{"type":"OPEN","by":"secret\\u0000"},"from":"shut"}'
   const fields = [
-    ['h', `torn ${EPOCH} 2 n-torn-2 n-torn-1 ${START + 2 * S} event`],
+    ['h', `torn ${EPOCH} 2 n-torn-2 n-torn-1 event ${START + 2 * S}`],
     ['m', m],
     ['s', '{"secret":1}'],
   ]

@@ -286,7 +286,7 @@ describe('proof', () => {
 it('a reject that can be stored now becomes its row and is no reject any more; another stays with its reason', async () => {
   const fields = (entry: Record<string, string>) =>
     JSON.stringify(Object.entries(entry).map(([name, text]) => [name, Buffer.from(text).toString('base64')]))
-  const header = `mended ${EPOCH} 1 c-1 - ${START} created`
+  const header = `mended ${EPOCH} 1 c-1 - created ${START}`
   const add = (id: string, entry: Record<string, string>) =>
     place.pool.query(
       `insert into troupe_rejects (partition, stream_id, digest, session_id, reason, fields) values (3, $1, 'd', 'mended', 'then', $2)`,

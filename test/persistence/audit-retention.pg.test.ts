@@ -101,7 +101,7 @@ describe('retention', () => {
     const record = (id: string, commit: string): Promise<unknown> =>
       place.redis.set(
         place.keys.session(id as never),
-        `2 ${EPOCH} 1 ${commit} order 1 1 1 0 0 0 0 - - - -\n{}\n{}`,
+        `3 1 0 - ${EPOCH} 1 ${commit} order 1 1 0 0 0 - - -\n{}\n{}`,
       )
     await record('idle', 'n-idle-1')
     await record('never', 'n-never-1')

@@ -107,12 +107,12 @@ export class AuditPlace {
   }
 }
 
-/** What an outbox entry says: session id, epoch, version, commit id, the one before, time, kind, and the texts m and s. */
+/** What an outbox entry says: session id, epoch, version, commit id, the one before, kind, time, and the texts m and s. */
 export type TestEntry = { readonly i: string } & Readonly<Record<string, string>>
 
 /** Fields and values of an entry as `commit.lua` writes them. */
 export function packed(entry: Readonly<Record<string, string | Buffer>>): (string | Buffer)[] {
-  const words = ['i', 'e', 'v', 'c', 'p', 't', 'k'].map((name) => Buffer.from(entry[name] ?? ''))
+  const words = ['i', 'e', 'v', 'c', 'p', 'k', 't'].map((name) => Buffer.from(entry[name] ?? ''))
   const header = Buffer.concat(
     words.flatMap((word, index) => (index === 0 ? [word] : [Buffer.from(' '), word])),
   )

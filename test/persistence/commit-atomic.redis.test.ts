@@ -60,6 +60,7 @@ describe('CM1 a commit is all or nothing', () => {
       doneTtlMs: 7000,
       timers: '-',
       runs: '-',
+      writers: `;${a.store.node}:1:1:1:-:${epoch}`,
       state: stateOf(0),
       internals: '{"historyValue":{}}',
     })
@@ -98,7 +99,7 @@ describe('CM1 a commit is all or nothing', () => {
     const heard = await heardOf(id, () => b.write({ ...b.deletion(id), audit: '{"why":"test"}' }))
     const found = await tracesOf(cluster, id)
     expect(await a.store.read(id)).toBeNull()
-    expect(found.record).toMatch(new RegExp(`^2t ${created.epoch} 2 \\S+ deleted `))
+    expect(found.record).toMatch(new RegExp(`^3t ${created.epoch} 2 \\S+ deleted `))
     expect(found.keyTtlMs).toBeGreaterThan(500_000)
     expect(found.expiryEntry).toBeNull()
     expect(found.rows[1]).toMatchObject({ v: '2', k: 'deleted', p: found.rows[0]?.['c'], s: '' })

@@ -41,7 +41,7 @@ describe('a changed server', () => {
     expect(made).toMatchObject({ epoch: refused.record.epoch, firstVersion: 2, version: 2 })
     const { rows, record } = await tracesOf(cluster, id)
     expect(rows[1]).toMatchObject({ e: made.epoch, v: '2', p: rows[0]?.['c'] })
-    expect(record).toMatch(new RegExp(`^2 ${made.epoch} 2 `))
+    expect(record).toMatch(new RegExp(`^3 \\d+ \\d+ - ${made.epoch} 2 `))
     expect(parseFeedMessage(listener.ofSession[0] ?? '')).toMatchObject({ record: { epoch: made.epoch } })
     // Once is enough.
     expect(await a.write(a.commit(id, made))).toMatchObject({ epoch: made.epoch, version: 3 })

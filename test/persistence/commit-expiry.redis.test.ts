@@ -29,7 +29,7 @@ describe('a session past its time', () => {
     await until(async () => (await b.store.read(id)) === null)
     // Each process has its own lower bound of the server's clock.
     await until(async () => (await a.store.read(id)) === null)
-    expect((await tracesOf(cluster, id)).record).toMatch(/^2 /)
+    expect((await tracesOf(cluster, id)).record).toMatch(/^3 /)
   })
 
   it('is ended by the sweep even if its record has vanished', async () => {

@@ -133,9 +133,9 @@ export async function tracesOf({ redis, keys }: TestCluster, id: SessionId): Pro
   return { record, keyTtlMs, expiryEntry: score === null ? null : Number(score), rows, commandKeys }
 }
 
-const WORDS = ['i', 'e', 'v', 'c', 'p', 't', 'k']
+const WORDS = ['i', 'e', 'v', 'c', 'p', 'k', 't']
 
-/** An entry with the words of its head as fields: id, epoch, version, commit, the one before it, time, kind. */
+/** An entry with the words of its head as fields: id, epoch, version, commit, the one before it, kind, time. */
 function rowOf(fields: readonly string[]): Row {
   const { h = '', ...rest } = Object.fromEntries(pairs(fields))
   const words = h
@@ -150,10 +150,10 @@ export async function stateIn(cluster: TestCluster, id: SessionId): Promise<Omit
   return { record: record?.replace(RESERVATION, '$1-$2') ?? null, expiryEntry, rows, commandKeys }
 }
 
-const RESERVATION = /^(2(?: \S+){11} )\S+( \S+ \S+ \S+\n)/
+const RESERVATION = /^(3 \d+ \d+ )\S+( )/
 
 export function reservationIn(record: string | null): string | undefined {
-  return record?.split('\n')[0]?.split(' ')[12]
+  return record?.split('\n')[0]?.split(' ')[3]
 }
 
 /** Hears both channels of a session. */

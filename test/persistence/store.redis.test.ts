@@ -18,7 +18,7 @@ afterAll(() => cluster.close())
 describe('the layout', () => {
   it('is written at the first start and agreed on by the next', async () => {
     const layout = JSON.parse((await cluster.redis.get(cluster.keys.layout)) ?? '') as Record<string, unknown>
-    expect(layout).toMatchObject({ recordFormat: 2, partitions: 64, hash: 'crc16' })
+    expect(layout).toMatchObject({ recordFormat: 3, partitions: 64, hash: 'crc16' })
     await expect(cluster.store()).resolves.toBeDefined()
   })
 

@@ -73,7 +73,7 @@ it('verify of a session that nobody knows ends with 2, unless Redis does', async
   expect(await audit(['verify', '--session=typo', '--json'], redis)).toEqual(nothing)
   expect(await audit(['verify', '--session=whole', '--since=1s'])).toMatchObject({ code: 0 })
   const key = place.keys.session(parseSessionId('typo') ?? ('' as never))
-  await place.redis.set(key, `2 ${EPOCH} 1 c-1 order 1 1 1 0 0 0 0 - - - -\n{}\n{}`)
+  await place.redis.set(key, `3 1 0 - ${EPOCH} 1 c-1 order 1 1 0 0 0 - - -\n{}\n{}`)
   expect(await audit(['verify', '--session=typo'], redis)).toMatchObject({
     code: 1,
     out: expect.stringContaining('not audited typo') as string,
@@ -86,7 +86,7 @@ describe('verify beside Redis', () => {
   const record = (id: string, epoch: string, version: number, commit: string) =>
     place.redis.set(
       place.keys.session(parseSessionId(id) ?? ('' as never)),
-      `2 ${epoch} ${version} ${commit} order 1 1 1 0 0 0 0 - - - -\n{}\n{}`,
+      `3 1 0 - ${epoch} ${version} ${commit} order 1 1 0 0 0 - - -\n{}\n{}`,
     )
 
   it('tells what waits, what is in neither place, and what Redis has lost', async () => {
@@ -133,7 +133,7 @@ describe('verify beside Redis', () => {
       outbox,
       '*',
       'h',
-      `gone ${EPOCH} 2 c-2 n-gone-1 1 deleted`,
+      `gone ${EPOCH} 2 c-2 n-gone-1 deleted 1`,
       'm',
       '{}',
       's',

@@ -216,8 +216,8 @@ async function rowsOf(id: SessionId): Promise<Row[]> {
     .map(([, fields]) => ({ words: (fields[1] ?? '').split(' '), audit: fields[3] ?? '{}' }))
     .filter(({ words }) => words[0] === id)
     .map(({ words, audit }) => ({
-      kind: words[6] ?? '',
-      time: Number(words[5]),
+      kind: words[5] ?? '',
+      time: Number(words[6]),
       audit: JSON.parse(audit) as Record<string, unknown>,
     }))
 }

@@ -119,7 +119,7 @@ function stored(): Promise<string | null> {
 async function rows(): Promise<string[]> {
   const entries = await cluster.redis.xrange(cluster.keys.outbox(partitionOf(id)), '-', '+')
   return entries.flatMap(([, [, head = '', , audit = '{}']]) => {
-    const [ofId, , version, , , , kind] = head.split(' ')
+    const [ofId, , version, , , kind] = head.split(' ')
     const { machineVersion } = JSON.parse(audit) as { machineVersion: number }
     return ofId === id ? [`${version} ${kind} v${machineVersion}`] : []
   })

@@ -81,6 +81,7 @@ export function makeRecord(
     doneTtlMs: null,
     timers: '-',
     runs: '-',
+    writers: '-',
     state: JSON.stringify(state),
     internals: '{}',
   }
