@@ -69,7 +69,7 @@ export interface CommitEntry extends EntryBase {
   /** Number of this commit among those of this process; the same number is never used for another. */
   readonly number: number
   readonly base: Position | null
-  /** The whole record at `base`, where it is known: a store that finds it so needs not look at more. */
+  /** The whole record at `base` as the store gave it, where it is known: a store that finds it so need not look at more. */
   readonly found?: SessionRecord
   readonly machine: string
   readonly machineVersion: number

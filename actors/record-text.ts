@@ -17,7 +17,7 @@ export const RECORD_FORMAT = 3
 /** How many characters of a record {@link parseHead} needs. */
 export const HEAD_LENGTH = 256
 
-const HEAD = /^3(?:t| \d+ \d+ \S+) (\d+) (\d+) (\S+) /
+const HEAD = new RegExp(`^${RECORD_FORMAT}(?:t| \\d+ \\d+ \\S+) (\\d+) (\\d+) (\\S+) `)
 
 /** Where a session stands, and by which commit, from the first characters of its record or tombstone; `null` if they are of neither. */
 export function parseHead(start: string): (Position & Pick<SessionRecord, 'commitId'>) | null {
@@ -55,33 +55,4 @@ export function parseRecord(id: SessionId, text: string): SessionRecord | null {
     internals: text.slice(first + 1, second),
     state: text.slice(second + 1),
   }
-}
-
-/** How the text of this record begins, up to its commit: whoever finds it so finds all of it as it is known. */
-export function glanceAt({ updatedAt, expiresAt, epoch, version, commitId }: SessionRecord): string {
-  return `3 ${updatedAt} ${expiresAt ?? 0} - ${epoch} ${version} ${commitId} `
-}
-
-/** A process that has not written for so long sends no commit again. */
-const WRITER_MS = 600_000
-
-/** The writers of a record, but for this process, as they stand in the next one. */
-export function otherWriters({ writers, updatedAt }: SessionRecord, node: string): string {
-  if (writers === '-') return ''
-  if (writers.startsWith(`;${node}:`)) {
-    // Who was before is kept as long as nobody else comes: they do not become more.
-    const others = writers.indexOf(';', 1)
-    return others < 0 ? '' : writers.slice(others)
-  }
-  return writers
-    .slice(1)
-    .split(';')
-    .map((writer) => {
-      const [name, number, first, last, time, epoch] = writer.split(':')
-      const at = time === '-' ? updatedAt : Number(time)
-      return name === node || at + WRITER_MS < updatedAt
-        ? ''
-        : `;${name}:${number}:${first}:${last}:${at}:${epoch}`
-    })
-    .join('')
 }

@@ -17,20 +17,9 @@ const request = JSON.stringify({
   method: 'updateSession',
   params: { id: record.id, event: nthEvent(3) },
 })
-const header = JSON.stringify({
-  f: 1,
-  e: record.epoch,
-  v: 2,
-  c: 'n-1',
-  m: 'basket',
-  mv: 1,
-  ca: 1,
-  ua: 2,
-  xa: 3,
-  tl: 4,
-  dt: 5,
-})
-const stored = `${header}\n${record.state}\n${record.internals}`
+const header = `3 2 3 - ${record.epoch} 2 n-1 basket 1 1 4 5 0 - - ;n:1:2:2:-:${record.epoch}`
+const stored = `${header}\n${record.internals}\n${record.state}`
+if (parseRecord(record.id, stored) === null) throw new Error('the record is of another format than is read')
 
 await compareCosts('cost-of-a-reply', 'A reply that carries a view: what does encoding it cost?', [
   {

@@ -150,7 +150,8 @@ Acknowledged updates per second and latency, beside a server written by hand
   The baseline is bench/baseline: cluster, ws, XState, one Lua script per update. It has the same machine, payload,
   Redis and client, and none of the guarantees: no command keys, no commit numbers, no tombstones, no audit behind its outbox.
   NOT measured: a network (all is loopback), more than this machine (client, servers, Redis and PostgreSQL share its cores, so
-  what the client uses the servers lack), TLS, authentication, large contexts, Redis Cluster, hours of running.
+  what the client uses the servers lack), Redis rewriting its append-only file (done between measurements), TLS,
+  authentication, large contexts, Redis Cluster, hours of running.
   Closed-loop latencies are those of an overloaded server; judge latency by part 3 only, where each request is timed from
   when it was due, which includes up to about 1 ms by which the driver's own timer is late (its row says how much).`)
 }

@@ -1,9 +1,7 @@
 /** Store entries as the arguments of `commit.lua`, in the order that its header lists. */
 import { partitionOf } from '../actors/partitions.ts'
 import type { CommandKey, CommitEntry, StoreEntry } from '../actors/ports.ts'
-import { glanceAt, otherWriters } from '../actors/record-text.ts'
-import { isActive } from '../actors/session.ts'
-import type { SessionRecord } from '../actors/session.ts'
+import { glanceAt, glanceable, writersAfter } from './glance.ts'
 import type { Keys } from './keys.ts'
 
 interface CommitCall {
@@ -109,34 +107,6 @@ function encodeCommit(
   if (last?.auditedState !== undefined) stateAt = args.push(last.state) - begin
   const lifetime = (done ? entry.doneTtlMs : entry.ttlMs) ?? 0
   return `${lifetime} ${stateAt} ${transitions.length} ${mail.length / 2} ${entry.history} `
-}
-
-/**
- * The record that the commit rests on, if it is known as a whole and all that is to be written follows from it: nothing is
- * armed, ends or changes hands.
- */
-function glanceable(entry: CommitEntry): SessionRecord | null {
-  const { found = null, machine, machineVersion, ttlMs, doneTtlMs, done, timers, runs, firesAt } = entry
-  if (found === null || done || timers !== '-' || runs !== '-' || firesAt !== null) return null
-  const isAsBefore =
-    isActive(found) &&
-    found.timers === '-' &&
-    found.runs === '-' &&
-    found.machine === machine &&
-    found.machineVersion === machineVersion &&
-    found.ttlMs === ttlMs &&
-    found.doneTtlMs === doneTtlMs
-  return isAsBefore ? found : null
-}
-
-/** Who has written the session lately once this commit is made. A commit at a glance brings it, and knows it afterwards. */
-export function writersAfter(
-  found: SessionRecord,
-  { number, transitions }: CommitEntry,
-  node: string,
-): string {
-  const { epoch, version } = found
-  return `;${node}:${number}:${version + 1}:${version + transitions.length}:-:${epoch}${otherWriters(found, node)}`
 }
 
 const NO_MAIL: readonly string[] = []

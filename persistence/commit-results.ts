@@ -1,7 +1,7 @@
 /** Answers of `commit.lua` as outcomes. */
 import type { StoreEntry, StoreOutcome } from '../actors/ports.ts'
 import { parseRecord } from '../actors/record-text.ts'
-import { writersAfter } from './commit-arguments.ts'
+import { writersAfter } from './glance.ts'
 import type { EndReason, SessionId, SessionRecord } from '../actors/session.ts'
 
 /** A text: the commit found its session as it was known, and this is when, and when that expires. */

@@ -9,10 +9,9 @@ import { compareEpochs } from '../actors/session.ts'
 import type { EndReason, Position, SessionId, SessionRecord } from '../actors/session.ts'
 import { dueTimes } from '../actors/timers.ts'
 import type { KeptRecord, MemoryServer, Tombstone, Writer } from './memory-server.ts'
-import { KEY_TTL_MARGIN_MS, LEASE_MS } from './store-times.ts'
+import { KEY_TTL_MARGIN_MS, LEASE_MS, WRITER_MS } from './store-times.ts'
 
 const TOMBSTONE_MS = 600_000
-const WRITER_MS = 600_000
 const RESERVATION_MS = 20
 
 /** One call of a process: all its entries have the same time. */

@@ -277,7 +277,8 @@ export const optionTable = {
     default: 10_000,
     min: 1,
     max: MANY,
-    description: 'Sessions that one worker keeps ready in memory.',
+    description:
+      'Sessions that one worker surely keeps ready in memory, those that were used last; at most it keeps twice as many.',
   }),
   commandKeyTtlMs: integer({
     default: 2 * MINUTE_MS,

@@ -32,6 +32,7 @@ export async function withBackends(
     if (databaseUrl === null) throw new Error('a PostgreSQL is needed')
     const redis = new BenchRedis(redisUrl)
     try {
+      if (wanted.redisUrl === undefined) await redis.rewriteByHand()
       await use({ redisUrl, databaseUrl, redis })
     } finally {
       await redis.close()

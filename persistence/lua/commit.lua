@@ -2,7 +2,7 @@
 The one place where the state of sessions changes. Takes an array of entries and answers each by itself.
 
 KEYS  for each partition concerned: home, timers, outbox; then for each entry: its session key; its command keys' key, where it has
-      command keys or may begin a life; the partition's mail, where it sends some
+      command keys, may begin a life or sends mail; the partition's mail, where it sends some
 ARGV  node, command key TTL in ms, number of partitions, per partition its key base `<prefix>:{<tag>}:`, then the
       entries one after another (see persistence/commit-arguments.ts, which writes what is read here). An entry begins
       with a line of words, because an argument of its own costs more than a word:
@@ -16,9 +16,8 @@ ARGV  node, command key TTL in ms, number of partitions, per partition its key b
         commit: glance, rest, feed head, { outbox header; audit; state for it }…,
           { version, number within it, receiver, hops; event }…, state of the record if it is not the audit's last
       `glance` is how the session's record begins if all is as its writer knows it, up to the commit id (''; it does not know, or
-      more changes than state and internals), `rest` the new record from its reservation to its internals, with `-` for the epoch
-      and the creation of a new life, for timers `+delay` where the time is decided here, and with the writers of a record that
-      was known at a glance.
+      more changes than state and internals), `rest` the new record from its reservation to its internals. Without a glance
+      its epoch (of a new life), its creation and its writers are `-`, and timers may be `+delay`: all that is decided here.
 Result  an answer an entry. `<time> <expires>` for a commit that was known at a glance; else an array, its first member a word
       (persistence/commit-results.ts reads them):
         committed, epoch, version, time, created, expires (0: never), timers, writers
@@ -343,7 +342,7 @@ local function write()
   end
   holdLeases(wasRuns, ofRuns)
   tell(record, keepsForEver, function(header)
-    local ofVersion, auditKind = match(header, '^%S+ %S+ (%d+) %S+ %S+ (%l+)$')
+    local ofVersion, auditKind = match(header, '^%S+ %S+ (%d+) %S+ %S+ (%S+)$')
     return id .. ' ' .. epoch .. ' ' .. ofVersion .. ' ' .. ofCommit .. ' ' .. previous .. ' ' .. auditKind
   end)
   return { 'committed', epoch, lastVersion, nowText, created, ends, word, ofWriters }
@@ -465,7 +464,10 @@ local function take()
   nextA, nextK = a + tonumber(span), k + tonumber(keySpan)
   partition, keyCount, firstKey = partitions[tonumber(partitionIndex)], tonumber(keyCount), a + 1
   own = firstKey + 3 * keyCount
-  sessionKey, commandKeysKey, mailKey = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3]
+  sessionKey = KEYS[k + 1]
+  -- What it did not bring belongs to the next one.
+  commandKeysKey = keySpan ~= '1' and KEYS[k + 2]
+  mailKey = keySpan == '3' and KEYS[k + 3]
   if kind == 'commit' then
     lifetime, stateAt, count, mailCount, history, orderAt = match(line, COMMIT, orderAt)
     stateAt, count, mailCount = tonumber(stateAt), tonumber(count), tonumber(mailCount)

@@ -119,6 +119,8 @@ function launch(binary: RedisBinary, data: string, port: number, fsync: Fsync | 
     save: '',
     appendonly: fsync === null ? 'no' : 'yes',
     appendfsync: fsync ?? 'everysec',
+    // At thousands of commits a second the 64 MB that it has by default are full, and rewritten, every few seconds.
+    'auto-aof-rewrite-min-size': '256mb',
   }
   const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
   return new Promise((resolve, reject) => {

@@ -2,7 +2,7 @@
  * Sessions as this process knew them last: a bounded cache. It is never the truth; only a commit proves that what it
  * holds was current (CM7).
  *
- * In two generations: what is used goes into the younger one, and when that is half of the limit the older one is forgotten
+ * In two generations: what is used goes into the younger one, and when that is full the older one is forgotten
  * (https://github.com/dominictarr/hashlru). To keep the exact order of use would cost a deletion and an insertion at each look.
  */
 import type { Live } from '../../actors/plan.ts'
@@ -16,13 +16,13 @@ export interface WarmSession {
 }
 
 export class WarmSessions {
-  readonly #ofGeneration: number
+  readonly #size: number
   #young = new Map<SessionId, WarmSession>()
   #old = new Map<SessionId, WarmSession>()
 
-  /** @param limit how many sessions it keeps at most; the last half of those that were used is always there */
-  constructor(limit: number) {
-    this.#ofGeneration = Math.max(1, Math.floor(limit / 2))
+  /** @param size how many of the sessions that were used last it surely keeps; at most it keeps twice as many */
+  constructor(size: number) {
+    this.#size = size
   }
 
   get(id: SessionId): WarmSession | null {
@@ -62,7 +62,7 @@ export class WarmSessions {
   }
 
   #use(id: SessionId, session: WarmSession): void {
-    if (this.#young.size >= this.#ofGeneration && !this.#young.has(id)) {
+    if (this.#young.size >= this.#size && !this.#young.has(id)) {
       this.#old = this.#young
       this.#young = new Map()
     }

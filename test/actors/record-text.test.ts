@@ -59,7 +59,12 @@ describe('a record as text', () => {
     })
     expect(parseHead('3t 5 2 n1-5 deleted -')).toEqual({ epoch: '5', version: 2, commitId: 'n1-5' })
     expect(
-      parseHead(`3 ${'9'.repeat(13)} ${'9'.repeat(13)} ${'n'.repeat(20)}:${'9'.repeat(13)} ${'9'.repeat(20)} ${'9'.repeat(15)} ${'x'.repeat(40)} `.slice(0, HEAD_LENGTH)),
+      parseHead(
+        `3 ${'9'.repeat(13)} ${'9'.repeat(13)} ${'n'.repeat(20)}:${'9'.repeat(13)} ${'9'.repeat(20)} ${'9'.repeat(15)} ${'x'.repeat(40)} `.slice(
+          0,
+          HEAD_LENGTH,
+        ),
+      ),
     ).not.toBeNull()
     for (const text of ['', '2 5 2 x', '3 1 0 - x 2 ', 'nonsense']) expect(parseHead(text)).toBeNull()
   })

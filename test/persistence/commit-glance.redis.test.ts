@@ -1,9 +1,11 @@
 /** Commits that find the session as their writer knows it are written as they came; nothing less will do. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { parseFeedMessage } from '../../actors/feed-message.ts'
+import { partitionOf } from '../../actors/partitions.ts'
 import type { CommitEntry } from '../../actors/ports.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import { sid, sleepMs, TestCluster } from '../support/hosts.ts'
-import { key, stateOf, Writer } from './store-support.ts'
+import { key, Listener, stateOf, tracesOf, transition, Writer } from './store-support.ts'
 
 const cluster = new TestCluster()
 let a: Writer
@@ -113,4 +115,66 @@ it('a reserved turn, and an end that has come, are seen', async () => {
   const last = await known(brief)
   await sleepMs(40)
   expect(await a.run(marked(a, last, { ttlMs: 30 }))).toMatchObject({ kind: 'gone', reason: 'expired' })
+})
+
+it('CM2 neither a server that took back commits, nor a record that is not the one at its base, is taken at a glance', async () => {
+  const id = sid('floor')
+  await a.write(a.creation(id))
+  const found = await known(id)
+  await cluster.redis.hset(cluster.keys.home(partitionOf(id)), 'server', 'another')
+  expect(await a.run(marked(a, found))).toMatchObject({ kind: 'stale', record: { version: 1 } })
+
+  const other = sid('elsewhere')
+  await a.write(a.creation(other))
+  const first = await known(other)
+  const ahead = { ...marked(a, first), base: { epoch: first.epoch, version: 7 } }
+  expect(await a.run(ahead)).toMatchObject({ kind: 'stale', record: { version: 1 } })
+})
+
+it('CM1 several transitions, mail, a state that the audit does not get, history: all of it goes at a glance', async () => {
+  const id = sid('whole')
+  const to = sid('receiver')
+  await a.write(a.creation(id, { history: 3, ttlMs: null, doneTtlMs: null }))
+  const found = await known(id)
+  const steps = [2, 3].map((n) => ({
+    ...transition(n),
+    mail: [{ to, event: `{"type":"HI","n":${n}}`, hops: 1 }],
+    auditedState: `{"status":"active","n":${n}}`,
+  }))
+  const listener = await Listener.on(cluster, id)
+  const lives = { ttlMs: null, doneTtlMs: null, history: 3 }
+  await a.write(marked(a, found, { ...lives, transitions: steps }))
+  await listener.settled()
+  listener.stop()
+
+  expect(await isMarked(id)).toBe(true)
+  const record = await known(id)
+  expect(record).toMatchObject({ version: 3, expiresAt: null, state: stateOf(3) })
+  const { rows, keyTtlMs } = await tracesOf(cluster, id)
+  expect(keyTtlMs).toBe(-1)
+  expect(rows.slice(1)).toEqual(
+    [2, 3].map((n) => ({
+      ...{ i: id, e: record.epoch, v: String(n), c: record.commitId, p: found.commitId, k: 'event' },
+      ...{ t: String(record.updatedAt), m: transition(n).audit, s: `{"status":"active","n":${n}}` },
+    })),
+  )
+  const mail = (await a.store.mail(partitionOf(id), '', 100)).filter(({ from }) => from === id)
+  expect(mail.map(({ version, commitId, event }) => [version, commitId, event])).toEqual(
+    [2, 3].map((n) => [n, record.commitId, `{"type":"HI","n":${n}}`]),
+  )
+  const told = parseFeedMessage(listener.ofSession[0] ?? '')
+  expect(told).toMatchObject({ kind: 'updated', baseVersion: 1, record })
+  expect((await a.store.history(id, 9)).at(-1)).toEqual(told)
+})
+
+it('CM4 writers of long ago are forgotten at a glance too', async () => {
+  const id = sid('forgetful')
+  await b.write(b.creation(id))
+  await a.write(marked(a, await known(id)))
+  expect((await known(id)).writers).toContain(`;${b.store.node}:`)
+  const found = await known(id)
+  const aged = found.writers.replace(/(:\d+:\d+:\d+:)\d{13}:/, `$1${found.updatedAt - 700_000}:`)
+  expect(aged).not.toBe(found.writers)
+  await a.write(marked(a, { ...found, writers: aged }))
+  expect((await known(id)).writers).not.toContain(`;${b.store.node}:`)
 })

@@ -207,7 +207,8 @@ describe('an event from one session to another', () => {
     await p.host.update({ id: from, event: { type: 'SEND', to, n: 1 } }, NOBODY)
     await until(async () => (await contextOf(to)).got.length === 1)
     const rows = await cluster.redis.xrange(cluster.keys.outbox(partitionOf(to)), '-', '+')
-    const [, fields] = rows.find(([, [, head]]) => head?.startsWith(`${to} `) && head.includes(' mail ')) ?? []
+    const [, fields] =
+      rows.find(([, [, head]]) => head?.startsWith(`${to} `) && head.includes(' mail ')) ?? []
     expect(JSON.parse(fields?.[3] ?? '{}')).toMatchObject({ sender: from, event: { type: 'GET', n: 1 } })
   })
 
