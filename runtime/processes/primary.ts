@@ -194,9 +194,13 @@ function closeUnanswered(child: ChildProcess): void {
     return send(message, handle, ...rest)
   }) as typeof child.send
   child.on('internalMessage', ({ ack }: { ack?: number }) => void handed.delete(ack ?? -1))
-  child.on('exit', () => {
+  const close = (): void => {
     for (const handle of handed.values()) handle.close()
-  })
+    handed.clear()
+  }
+  child.on('exit', close)
+  // Until its channel has ended too, node:cluster hands connections to a worker that is dead.
+  child.on('disconnect', close)
 }
 
 interface Closable {
