@@ -1,12 +1,15 @@
 /** Store entries as the arguments of `commit.lua`, in the order that its header lists. */
 import { partitionOf } from '../actors/partitions.ts'
 import type { CommandKey, CommitEntry, StoreEntry } from '../actors/ports.ts'
+import type { SessionRecord } from '../actors/session.ts'
 import { glanceAt, glanceable, writersAfter } from './glance.ts'
 import type { Keys } from './keys.ts'
 
 interface CommitCall {
   readonly keys: string[]
   readonly args: (string | number)[]
+  /** Of each entry the writers in its record if it is written at a glance, else `null`. */
+  readonly writers: (string | null)[]
 }
 
 export function encodeCall(
@@ -22,7 +25,7 @@ export function encodeCall(
     if (!partitions.has(partition)) partitions.set(partition, partitions.size + 1)
     return partition
   })
-  const call: CommitCall = { keys: [], args: [node, commandKeyTtlMs, partitions.size] }
+  const call: CommitCall = { keys: [], args: [node, commandKeyTtlMs, partitions.size], writers: [] }
   for (const partition of partitions.keys()) {
     call.keys.push(keys.home(partition), keys.timers(partition), keys.outbox(partition))
     call.args.push(keys.base(partition))
@@ -35,12 +38,16 @@ export function encodeCall(
     if (entry.keys.length > 0 || mail.length > 0 || (entry.kind === 'commit' && entry.base === null))
       call.keys.push(keys.commandKeys(entry.id, partition))
     if (mail.length > 0) call.keys.push(keys.mail(partition))
-    encodeEntry(entry, partitions.get(partition) ?? 0, call.keys.length - from, node, mail, call.args)
+    const keySpan = call.keys.length - from
+    call.writers.push(encodeEntry(entry, partitions.get(partition) ?? 0, keySpan, node, mail, call.args))
   })
   return call
 }
 
-/** @param keySpan how many of KEYS belong to it */
+/**
+ * @param keySpan how many of KEYS belong to it
+ * @returns the writers in its record if it is written at a glance
+ */
 function encodeEntry(
   entry: StoreEntry,
   partition: number,
@@ -48,7 +55,7 @@ function encodeEntry(
   node: string,
   mail: readonly string[],
   args: (string | number)[],
-): void {
+): string | null {
   const { kind, id, keys, reserve } = entry
   const number = entry.kind === 'check' ? 0 : entry.number
   const { epoch, version } = entry.base ?? NO_POSITION
@@ -57,13 +64,17 @@ function encodeEntry(
   for (const key of keys) args.push(key.digest, key.fingerprint, versionOf(key, entry))
   let ofCommit = ''
   let firesAt = ''
+  let writers: string | null = null
   if (entry.kind === 'end') args.push(entry.reason, entry.audit)
   else if (entry.kind === 'commit') {
-    ofCommit = encodeCommit(entry, node, mail, args)
+    const known = glanceable(entry)
+    if (known !== null) writers = writersAfter(known, entry, node)
+    ofCommit = encodeCommit(entry, known, writers ?? '-', node, mail, args)
     firesAt = ` ${entry.firesAt ?? '-'}`
   }
   args[at] =
     `${args.length - at} ${kind} ${partition} ${keySpan} ${keys.length} ${id} ${ofCommit}${number} ${reserve ? 1 : 0} ${epoch} ${version}${firesAt}`
+  return writers
 }
 
 const NO_POSITION = { epoch: '-', version: 0 }
@@ -75,19 +86,24 @@ function versionOf(key: CommandKey, entry: StoreEntry): number {
   return index < 0 ? 0 : (entry.base?.version ?? 0) + 1 + index
 }
 
-/** Appends what only a commit has. @returns its words, with a space behind them */
+/**
+ * Appends what only a commit has.
+ *
+ * @param known the record that it may be written over at a glance
+ * @returns its words, with a space behind them
+ */
 function encodeCommit(
   entry: CommitEntry,
+  known: SessionRecord | null,
+  writers: string,
   node: string,
   mail: readonly string[],
   args: (string | number)[],
 ): string {
   const { id, number, base, transitions, done } = entry
   const from = base?.version ?? 0
-  const known = glanceable(entry)
   const commitId = `${node}-${number}`
   const lives = `${entry.ttlMs ?? 0} ${entry.doneTtlMs ?? 0} ${done ? 1 : 0} ${entry.timers} ${entry.runs}`
-  const writers = known === null ? '-' : writersAfter(known, entry, node)
   const begin = args.length
   args.push(
     known === null ? '' : glanceAt(known),

@@ -1,7 +1,6 @@
 /** Answers of `commit.lua` as outcomes. */
 import type { StoreEntry, StoreOutcome } from '../actors/ports.ts'
 import { parseRecord } from '../actors/record-text.ts'
-import { writersAfter } from './glance.ts'
 import type { EndReason, SessionId, SessionRecord } from '../actors/session.ts'
 
 /** A text: the commit found its session as it was known, and this is when, and when that expires. */
@@ -10,10 +9,10 @@ export type Reply = string | readonly [string, ...unknown[]]
 /** What a server says that will take writes again later. */
 const REFUSED_FOR_NOW = /^(OOM|READONLY|MISCONF|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|LOADING)\b/
 
-/** @param node of this process */
-export function parseOutcome(entry: StoreEntry, reply: Reply, node: string): StoreOutcome {
+/** @param writers in the record that a commit at a glance has made */
+export function parseOutcome(entry: StoreEntry, reply: Reply, writers: string | null): StoreOutcome {
   const { id } = entry
-  if (typeof reply === 'string') return writtenAtAGlance(entry, reply, node)
+  if (typeof reply === 'string') return writtenAtAGlance(entry, reply, writers)
   const [kind, ...rest] = reply
   const text = (index: number): string => String(rest[index])
   const number = (index: number): number => Number(rest[index])
@@ -74,8 +73,8 @@ export function parseOutcome(entry: StoreEntry, reply: Reply, node: string): Sto
 }
 
 /** Of such a commit the process itself knows all but the times. */
-function writtenAtAGlance(entry: StoreEntry, reply: string, node: string): StoreOutcome {
-  if (entry.kind !== 'commit' || entry.found === undefined)
+function writtenAtAGlance(entry: StoreEntry, reply: string, writers: string | null): StoreOutcome {
+  if (entry.kind !== 'commit' || entry.found === undefined || writers === null)
     return refused(`the server has answered a ${entry.kind} as it answers commits`)
   const { found, transitions } = entry
   const { epoch, version, createdAt } = found
@@ -89,7 +88,7 @@ function writtenAtAGlance(entry: StoreEntry, reply: string, node: string): Store
     createdAt,
     expiresAt: Number(reply.slice(gap + 1)) || null,
     timers: '-',
-    writers: writersAfter(found, entry, node),
+    writers,
   }
 }
 

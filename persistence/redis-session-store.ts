@@ -144,13 +144,14 @@ export class RedisSessionStore implements SessionStore {
 
   async execute(entries: readonly StoreEntry[]): Promise<StoreOutcome[]> {
     if (this.#commits.status !== 'ready') throw new StoreFailure('not-applied', 'Redis is not connected')
-    const { keys, args } = encodeCall(entries, this.#keys, this.node, this.#options.commandKeyTtlMs)
+    const { commandKeyTtlMs } = this.#options
+    const { keys, args, writers } = encodeCall(entries, this.#keys, this.node, commandKeyTtlMs)
     const replies = await this.#commit.run(this.#commits, keys, args).catch((error: unknown) => {
       throw asFailure(error)
     })
     const outcomes = (replies as Reply[]).map((reply, index) => {
       const entry = entries[index] as StoreEntry
-      const outcome = parseOutcome(entry, reply, this.node)
+      const outcome = parseOutcome(entry, reply, writers[index] ?? null)
       if (outcome.kind === 'committed') this.#tellTime(outcome.time)
       if (tellsNewFloor(entry, outcome, reply)) this.#isCompared = false
       return outcome

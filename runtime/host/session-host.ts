@@ -1,6 +1,6 @@
 /** The actors of this process: one mailbox a session, and the five operations on top (design: docs/architecture.md). */
 import { randomUUID } from 'node:crypto'
-import { TroupeError, messageOf } from '../../actors/errors.ts'
+import { TroupeError } from '../../actors/errors.ts'
 import type { Caller, Clock, CreateRequest, Downtime, Logger } from '../../actors/ports.ts'
 import type { SessionService, SessionStore } from '../../actors/ports.ts'
 import type { Principal, UpdateRequest, UpdateResult, UpdateSink } from '../../actors/ports.ts'
@@ -8,7 +8,6 @@ import { checkAccess } from '../../actors/access.ts'
 import { partitionOf } from '../../actors/partitions.ts'
 import type { Registry } from '../../actors/registry.ts'
 import { isLifetime } from '../../actors/define-session.ts'
-import { hasUnstorableCharacter } from '../../actors/storable.ts'
 import { parseSessionId, type Position, type PublicState } from '../../actors/session.ts'
 import type { SessionId, SessionRecord } from '../../actors/session.ts'
 import { checkUntil, type Until } from '../../actors/until.ts'
@@ -21,6 +20,7 @@ import { endExpired, takeCreateTurn, takeDeleteTurn } from './life-turns.ts'
 import { Mailbox } from './mailbox.ts'
 import { failureError } from './outcome-errors.ts'
 import type { Item } from './requests.ts'
+import { textOf } from './json-text.ts'
 import { takeInternalTurn, type ComputeStep } from './internal-turn.ts'
 import { mailTurn, type MailOrder, type MailOutcome } from './mail-turn.ts'
 import { Permissions, type Screen } from './permissions.ts'
@@ -376,22 +376,6 @@ function creationId({ id, key }: CreateRequest, principal: Principal | null): Se
     'invalid_params',
     'id: must be 1 to 128 letters, digits or _ . : @ ~ -, and begin with a letter or digit',
   )
-}
-
-/** @throws TroupeError `event_invalid` for what JSON cannot hold */
-function textOf(value: unknown, what: string): string {
-  try {
-    const text = JSON.stringify(value) as string | undefined
-    if (text !== undefined) {
-      if (!hasUnstorableCharacter(text)) return text
-      throw new TroupeError('event_invalid', `the ${what} holds a NUL or half of a surrogate pair`)
-    }
-  } catch (cause) {
-    if (cause instanceof TroupeError) throw cause
-    const why = cause instanceof RangeError ? 'it is nested too deeply' : messageOf(cause)
-    throw new TroupeError('event_invalid', `the ${what} cannot be written as JSON: ${why}`, { cause })
-  }
-  throw new TroupeError('event_invalid', `the ${what} cannot be written as JSON: it is a ${typeof value}`)
 }
 
 function firstDefined<T>(...values: (T | undefined)[]): T {
