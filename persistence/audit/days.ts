@@ -2,6 +2,7 @@
 import type pg from 'pg'
 import { tryBriefly } from './brief-lock.ts'
 import { withConnection } from './database.ts'
+import { withoutStatistics } from './planner-statistics.ts'
 
 export const DAY_MS = 86_400_000
 /** Older and later days than these share the default partition: a strange clock makes no thousand tables. */
@@ -51,6 +52,7 @@ async function createDay(pool: pg.Pool, day: string): Promise<boolean> {
     ])
     if (found.rows[0]?.exists) return
     await client.query(`create table ${table} (like troupe_transitions including all)`)
+    await client.query(withoutStatistics(table))
     await client.query(
       `with moved as (delete from troupe_transitions_default where day = $1::date returning *) insert into ${table} select * from moved`,
       [day],

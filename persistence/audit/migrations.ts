@@ -3,6 +3,7 @@ import type pg from 'pg'
 import { describeHolder, tryBriefly } from './brief-lock.ts'
 import { withConnection } from './database.ts'
 import { listingSchema } from './listing-schema.ts'
+import { statisticsSchema } from './planner-statistics.ts'
 import { questionsSchema } from './questions-schema.ts'
 import { retentionSchema } from './retention.ts'
 
@@ -91,6 +92,7 @@ const migrations: readonly Migration[] = [
     // Names of the columns of which the definition let the audit have less than there was.
     sql: 'alter table troupe_transitions add column if not exists redacted jsonb',
   },
+  { version: 6, name: 'no statistics of JSON', sql: statisticsSchema },
 ]
 
 /** A step may write every row of a table anew: it has this time, whatever other statements have. */

@@ -283,8 +283,8 @@ describe('a batch of the audit', () => {
     const fresh = await AuditPlace.create(redisUrl(), databaseUrl())
     try {
       const steps = await Promise.all([migrate(fresh.pool), migrate(fresh.pool), migrate(fresh.pool)])
-      expect(steps.flat()).toHaveLength(5)
-      expect(await fresh.count('troupe_migrations')).toBe(5)
+      expect(steps.flat()).toHaveLength(6)
+      expect(await fresh.count('troupe_migrations')).toBe(6)
       expect(await migrate(fresh.pool)).toEqual([])
     } finally {
       await fresh.destroy()
