@@ -67,7 +67,14 @@ export const optionTable = {
     description: 'What is logged: this level and those above it.',
   }),
   audit: flag({ default: true, description: 'Whether this start runs the audit process.' }),
-  auditThreads: integer({ default: 2, min: 1, max: 64, description: 'Threads that write to PostgreSQL.' }),
+  auditThreads: integer({
+    // A second one writes a sixth more at most, and on few cores it takes more from those who serve.
+    default: availableParallelism() < 4 ? 1 : 2,
+    defaultText: '2; 1 on fewer than four cores',
+    min: 1,
+    max: 64,
+    description: 'Threads that write to PostgreSQL.',
+  }),
   auditBatch: integer({
     default: 500,
     min: 1,
