@@ -2,7 +2,8 @@
  * How many acknowledged updates per second, and at which latency, against a server written by hand?
  *
  * `npm run bench:end-to-end -- --quick`, or with `--redis-url --database-url --rounds --seconds --clients --sessions
- * --workers`. Without addresses it starts a Redis and a PostgreSQL of its own under `.troupe/bench`.
+ * --workers`; with `--rate` only latency, at so many requests per second. Without addresses it starts a Redis and a PostgreSQL
+ * of its own under `.troupe/bench`.
  */
 import { parseArgs } from 'node:util'
 import {
@@ -31,6 +32,7 @@ const { values: flags } = parseArgs({
     seconds: { type: 'string' },
     clients: { type: 'string', default: '64' },
     sessions: { type: 'string', default: '1024' },
+    rate: { type: 'string' },
   },
 })
 
@@ -39,6 +41,8 @@ type Scenario = Omit<LoadConfig, 'url' | 'run'>
 const seconds = Number(flags.seconds ?? (flags.quick ? 3 : 10))
 const rounds = Number(flags.rounds ?? (flags.quick ? 1 : 3))
 const clients = Number(flags.clients)
+if (flags.rate !== undefined && !(Number(flags.rate) > 0))
+  throw new Error('--rate: must be requests per second, above 0')
 const ownSessions: Scenario = {
   ...defaultConfig,
   clients,
@@ -78,6 +82,12 @@ async function compare(
     nextName: () => `${started}-${++names}`,
   }
   printHeader(redisServer, postgresServer.version)
+  const servers = { redis: redisServer, postgres: postgresServer.version, workers: bench.workers }
+  if (flags.rate !== undefined) {
+    const measurements = await pace(bench, Number(flags.rate))
+    console.log(`\nwritten to ${await writeResults('paced', { servers, measurements })}`)
+    return
+  }
 
   console.log(
     `\n1. Updates only, closed loop: ${clients} clients, each with sessions of its own (${ownSessions.sessions})`,
@@ -92,12 +102,7 @@ async function compare(
   console.log(
     `  maximum of troupe + audit with this mix: ${perSecond(maximum.load.requestsPerSecond)} requests/s`,
   )
-  const paced: Measurement[] = []
-  for (const variant of ['baseline', 'troupe + audit'] as const) {
-    const measurement = await measure(bench, variant, { ...mixed, rate, measureMs: 2 * mixed.measureMs })
-    console.log(`${describeMeasurement(measurement)}\n${describeLoad(measurement.load)}`)
-    paced.push(measurement)
-  }
+  const paced = await pace(bench, rate)
 
   const last = paced.at(-1)
   const expectations = last === undefined ? [] : judge(own, last)
@@ -114,12 +119,23 @@ async function compare(
 
   const results = {
     expectations,
-    servers: { redis: redisServer, postgres: postgresServer.version, workers: bench.workers },
+    servers,
     own: { summary: summarize(own), rounds: own },
     shared: { summary: summarize(shared), rounds: shared },
     paced: { maximum, rate, measurements: paced },
   }
   console.log(`\nwritten to ${await writeResults('end-to-end', results)}`)
+}
+
+/** @param rate requests per second, whatever the servers do */
+async function pace(bench: Bench, rate: number): Promise<Measurement[]> {
+  const measurements: Measurement[] = []
+  for (const variant of variants) {
+    const measurement = await measure(bench, variant, { ...mixed, rate, measureMs: 2 * mixed.measureMs })
+    console.log(`${describeMeasurement(measurement)}\n${describeLoad(measurement.load)}`)
+    measurements.push(measurement)
+  }
+  return measurements
 }
 
 /** Rounds in which each variant has its turn, another one first each time, so that drift of the machine meets all. */
